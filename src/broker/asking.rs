@@ -1,0 +1,429 @@
+//! The clients' side: taking tasks on, refusing them, cancelling them, and the broker's own
+//! services.
+
+use std::time::Duration;
+
+use super::peer::Bound;
+use super::task::{Asker, Key, Stage, Task, cost};
+use super::{Action, Broker, Fact, PeerId, Query, text_body};
+use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status};
+
+impl Bound {
+    fn status(self) -> Status {
+        match self {
+            Self::Client => Status::QUOTA,
+            Self::Service(_) | Self::Everything => Status::UNAVAILABLE,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Client => "too many tasks of this client are under way",
+            Self::Service(_) => "the service's queue is full",
+            Self::Everything => "the broker holds as much as it may",
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn asked(&mut self, id: PeerId, ask: Ask) {
+        if ask.service.is_reserved() {
+            self.counters.own += 1;
+            return self.own_service(id, ask);
+        }
+        self.counters.tasks += 1;
+        if self.drain.is_some() {
+            return self.refuse(id, ask, Status::UNAVAILABLE, "the broker is draining");
+        }
+        let duplicate = self.peer(id).is_some_and(|peer| {
+            ask.back.id != Id::ZERO && peer.tasks.contains_key(&Key::of(&ask.back, 0))
+        });
+        if duplicate {
+            return self.refuse(id, ask, Status::DUPLICATE, "a task of this id is under way");
+        }
+        let known = self.services.find(&ask.service);
+        if known.is_none() && self.services.awaited() >= self.config.limits.awaited_names {
+            return self.refuse(
+                id,
+                ask,
+                Status::NO_SERVICE,
+                "too many names without a worker are waited for",
+            );
+        }
+        let bound = self.bound(id, &ask, known);
+        if let Some(bound) = bound {
+            // Majordomo has no word for "not now": what has been read is taken on, and no more
+            // is read. A worker's connection must be read, for its replies.
+            if ask.back.dialect == Dialect::Scale0 {
+                return self.refuse(id, ask, bound.status(), bound.text());
+            }
+            if self.peer(id).is_none_or(|peer| peer.worker.is_some()) {
+                self.counters.dropped += 1;
+                return;
+            }
+        }
+        self.take_on(id, ask);
+        if let Some(bound) = bound {
+            self.pause(id, bound);
+        }
+    }
+
+    /// Which bound the task would break, if any.
+    fn bound(&self, id: PeerId, ask: &Ask, service: Option<u32>) -> Option<Bound> {
+        let limits = &self.config.limits;
+        let cost = cost(ask);
+        if self
+            .peer(id)
+            .is_some_and(|peer| peer.tasks.len() >= limits.client_tasks)
+        {
+            return Some(Bound::Client);
+        }
+        if self.held + self.outside + cost > limits.held {
+            return Some(Bound::Everything);
+        }
+        let number = service?;
+        let service = self.services.get(number)?;
+        let full = service.queue.len() >= limits.queue_tasks
+            || service.queued_bytes + cost > limits.queue_bytes;
+        (full && service.ready.is_empty()).then_some(Bound::Service(number))
+    }
+
+    fn take_on(&mut self, id: PeerId, ask: Ask) {
+        let now = self.now;
+        let ttl = match ask.ttl {
+            Duration::ZERO => self.config.default_ttl,
+            stated => stated,
+        };
+        let deadline = now + ttl.clamp(Duration::from_millis(1), self.config.max_ttl);
+        let service = self.services.find_or_add(&ask.service, now);
+        let back = ask.back.clone();
+        let task = Task::new(ask, id, service, now, deadline);
+        self.held += task.cost;
+        self.open += 1;
+        let number = self.tasks.insert(task);
+        self.set_task_timer(number, deadline);
+        if let Some(peer) = self.peer_mut(id) {
+            peer.tasks.insert(Key::of(&back, number), number);
+        }
+        let seat = self
+            .services
+            .get(service)
+            .and_then(|service| service.ready.first());
+        match seat.and_then(|seat| self.seats.get(seat).copied()) {
+            Some(place) => {
+                self.assign(number, place);
+                self.take_turn(place);
+            }
+            None => self.enqueue(number),
+        }
+    }
+
+    /// Refuses a task that has not been taken on.
+    fn refuse(&mut self, id: PeerId, ask: Ask, status: Status, text: &str) {
+        let retry = matches!(status, Status::UNAVAILABLE | Status::QUOTA);
+        let retry_after = if retry {
+            self.config.retry_after
+        } else {
+            Duration::ZERO
+        };
+        let answer = Answer::Error {
+            status,
+            not_executed: true,
+            retry_after,
+            text: text.to_owned(),
+        };
+        self.failed(&ask.service, status);
+        self.reach(id, ask.back, ask.service, answer);
+    }
+
+    /// Counts and notes a refusal.
+    fn failed(&mut self, service: &Name, status: Status) {
+        *self.counters.errors.entry(status.code()).or_default() += 1;
+        self.note(Fact::TaskFailed {
+            service: service.clone(),
+            status,
+        });
+    }
+
+    pub(super) fn reach(&mut self, peer: PeerId, back: Return, service: Name, answer: Answer) {
+        if self.peer(peer).is_some_and(|peer| !peer.closing) {
+            self.say(Action::Answer {
+                peer,
+                back,
+                service,
+                answer,
+            });
+        }
+    }
+
+    /// Gives a task its final answer. The task itself stays where it is; nobody waits for it now.
+    pub(super) fn conclude(&mut self, number: u32, answer: Answer) {
+        let Some(task) = self.tasks.get_mut(number) else {
+            return;
+        };
+        let Some(asker) = task.asker.take() else {
+            return;
+        };
+        let service = self
+            .services
+            .get(task.service)
+            .map(|service| service.name.clone())
+            .unwrap_or_default();
+        self.open -= 1;
+        match &answer {
+            Answer::Error { status, .. } => self.failed(&service, *status),
+            Answer::Reply { .. } => self.counters.replies += 1,
+        }
+        self.forget_key(&asker, number);
+        let Asker { peer, back } = asker;
+        self.reach(peer, back, service, answer);
+        self.resume_client(peer);
+    }
+
+    fn forget_key(&mut self, asker: &Asker, number: u32) {
+        if let Some(peer) = self.peer_mut(asker.peer) {
+            peer.tasks.remove(&Key::of(&asker.back, number));
+        }
+    }
+
+    /// A CANCEL from a client. An id that is not in flight has its answer on the way already.
+    pub(super) fn cancelled(&mut self, id: PeerId, back: &Return) {
+        if back.id == Id::ZERO {
+            return;
+        }
+        let key = Key::of(back, 0);
+        if let Some(number) = self.peer(id).and_then(|peer| peer.tasks.get(&key).copied()) {
+            self.give_up(number, Status::CANCELLED, "");
+        }
+    }
+
+    /// The client is gone: what waits is dropped, what runs is cancelled.
+    pub(super) fn drop_client(&mut self, id: PeerId) {
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        let tasks = std::mem::take(&mut peer.tasks);
+        for number in tasks.into_values() {
+            let Some(task) = self.tasks.get_mut(number) else {
+                continue;
+            };
+            task.asker = None;
+            let stage = task.stage;
+            self.open -= 1;
+            self.counters.orphaned += 1;
+            match stage {
+                Stage::Queued => {
+                    self.dequeue(number);
+                    self.discard(number);
+                }
+                Stage::Assigned(_) => self.abandon(number),
+            }
+        }
+    }
+
+    /// Something in a known language that cannot be accepted.
+    pub(super) fn malformed(&mut self, id: PeerId, refusal: Refusal) {
+        let Refusal {
+            back,
+            status,
+            text,
+            task,
+        } = refusal;
+        self.counters.malformed += 1;
+        self.note(Fact::Malformed {
+            peer: id,
+            text: text.clone(),
+        });
+        let proxied = back.envelope.count() > 1;
+        if task {
+            let answer = Answer::Error {
+                status,
+                not_executed: true,
+                retry_after: Duration::ZERO,
+                text,
+            };
+            *self.counters.errors.entry(status.code()).or_default() += 1;
+            self.reach(id, back.clone(), Name::default(), answer);
+        } else {
+            self.tell(
+                id,
+                Dialect::Scale0,
+                Notice::Error {
+                    back: back.clone(),
+                    status,
+                    text,
+                },
+            );
+        }
+        if status == Status::MALFORMED && !proxied && self.strike(id) {
+            let text = "too many malformed messages".to_owned();
+            self.tell(
+                id,
+                Dialect::Scale0,
+                Notice::Error {
+                    back,
+                    status: Status::BANNED,
+                    text,
+                },
+            );
+            self.close(id);
+        }
+    }
+
+    /// Something in no known language. There is no way to answer it.
+    pub(super) fn unknown(&mut self, id: PeerId, proxied: bool) {
+        self.counters.unknown += 1;
+        self.note(Fact::Malformed {
+            peer: id,
+            text: "a message in no known language".to_owned(),
+        });
+        if !proxied && self.strike(id) {
+            self.close(id);
+        }
+    }
+
+    /// True if it was one too many.
+    fn strike(&mut self, id: PeerId) -> bool {
+        let most = self.config.limits.strikes;
+        self.peer_mut(id).is_some_and(|peer| {
+            peer.strikes += 1;
+            peer.strikes >= most
+        })
+    }
+
+    fn own_service(&mut self, id: PeerId, ask: Ask) {
+        let Ask {
+            back,
+            service,
+            body,
+            ..
+        } = ask;
+        let query = match service.as_bytes() {
+            b"s0.info" => Query::Info,
+            b"s0.services" => Query::Services,
+            b"s0.workers" => Query::Workers,
+            b"s0.queues" => Query::Queues,
+            b"mmi.service" => {
+                let asked = body.first().map(Name::new).unwrap_or_default();
+                let offered = self
+                    .services
+                    .find(&asked)
+                    .and_then(|service| self.services.get(service));
+                let there = offered.is_some_and(|service| service.workers > 0);
+                return self.mmi(id, back, service, if there { "200" } else { "404" });
+            }
+            name if name.starts_with(b"mmi.") => return self.mmi(id, back, service, "501"),
+            _ => {
+                let status = Status::NOT_IMPLEMENTED;
+                let text = format!("{service} is not a service of this broker");
+                let answer = Answer::Error {
+                    status,
+                    not_executed: true,
+                    retry_after: Duration::ZERO,
+                    text,
+                };
+                self.failed(&service, status);
+                return self.reach(id, back, service, answer);
+            }
+        };
+        if self.peer(id).is_some_and(|peer| !peer.closing) {
+            self.say(Action::Query {
+                peer: id,
+                back,
+                service,
+                query,
+            });
+        }
+    }
+
+    /// RFC 8: the answer is a code in three digits, in the asker's own dialect.
+    fn mmi(&mut self, id: PeerId, back: Return, service: Name, code: &str) {
+        let answer = Answer::Reply {
+            code: Status::OK.code(),
+            partial: false,
+            ms: 0,
+            properties: bytes::Bytes::new(),
+            body: text_body(code),
+        };
+        self.reach(id, back, service, answer);
+    }
+
+    /// Reads no more from a connection until there is room.
+    fn pause(&mut self, id: PeerId, bound: Bound) {
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        if peer.paused.is_some() {
+            return;
+        }
+        peer.paused = Some(bound);
+        self.say(Action::Hold { peer: id, on: true });
+        self.note(Fact::Paused { peer: id });
+        match bound {
+            Bound::Client => {}
+            Bound::Service(number) => match self.services.get_mut(number) {
+                Some(service) => service.paused.push_back(id),
+                None => self.paused.push_back(id),
+            },
+            Bound::Everything => self.paused.push_back(id),
+        }
+    }
+
+    /// Reads again; true if the connection was held back.
+    pub(super) fn resume(&mut self, id: PeerId) -> bool {
+        let paused = self
+            .peer_mut(id)
+            .and_then(|peer| peer.paused.take())
+            .is_some();
+        if paused {
+            self.say(Action::Hold {
+                peer: id,
+                on: false,
+            });
+        }
+        paused
+    }
+
+    /// A client held back for its own number of tasks goes on when half of them are done.
+    fn resume_client(&mut self, id: PeerId) {
+        let most = self.config.limits.client_tasks;
+        if self
+            .peer(id)
+            .is_some_and(|peer| peer.paused == Some(Bound::Client) && peer.tasks.len() <= most / 2)
+        {
+            self.resume(id);
+        }
+    }
+
+    /// There is room in a service's queue: one of the connections that wait for it goes on.
+    pub(super) fn resume_for_service(&mut self, number: u32) {
+        let most = self.config.limits.queue_tasks;
+        let bytes = self.config.limits.queue_bytes;
+        while let Some(service) = self.services.get_mut(number)
+            && service.queue.len() <= most - most / 4
+            && service.queued_bytes <= bytes - bytes / 4
+            && let Some(id) = service.paused.pop_front()
+        {
+            if self.resume(id)
+                && !self
+                    .services
+                    .get(number)
+                    .is_some_and(|service| service.queue.is_empty())
+            {
+                return;
+            }
+        }
+    }
+
+    /// There is room again for everybody: one of the connections that wait for it goes on.
+    pub(super) fn resume_for_room(&mut self) {
+        let most = self.config.limits.held;
+        while self.held + self.outside <= most - most / 4
+            && let Some(id) = self.paused.pop_front()
+        {
+            if self.resume(id) {
+                return;
+            }
+        }
+    }
+}

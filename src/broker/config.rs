@@ -1,0 +1,54 @@
+//! What an operator may set of the broker's decisions.
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+use crate::protocol::Name;
+
+/// The broker's settings. [`Default`] is what `spec/scale0.md` names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// What the broker calls itself in CONFIG.
+    pub name: Name,
+    /// Time to live of a task whose client states none.
+    pub default_ttl: Duration,
+    /// The longest time to live; what is above is clamped.
+    pub max_ttl: Duration,
+    /// How long a task waits for a service that nobody offers.
+    pub wait_for_worker: Duration,
+    /// How often one task may be started.
+    pub max_attempts: u16,
+    /// The interval that S0 workers are promised to hear from the broker.
+    pub heartbeat: Duration,
+    /// The same for Majordomo workers.
+    pub majordomo_heartbeat: Duration,
+    /// What a Majordomo worker counts as having promised.
+    pub majordomo_promise: Duration,
+    /// How long after its task's deadline a silent worker is still trusted.
+    pub suspect_after: Duration,
+    /// How long a suspect worker may stay silent before it is given up.
+    pub suspect_time: Duration,
+    /// What a refused client is told to wait.
+    pub retry_after: Duration,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: Name::from("scale0"),
+            default_ttl: Duration::from_secs(30),
+            max_ttl: Duration::from_secs(24 * 3600),
+            wait_for_worker: Duration::from_secs(2),
+            max_attempts: 3,
+            heartbeat: Duration::from_millis(2500),
+            majordomo_heartbeat: Duration::from_secs(1),
+            majordomo_promise: Duration::from_millis(2500),
+            suspect_after: Duration::from_secs(5),
+            suspect_time: Duration::from_secs(60),
+            retry_after: Duration::from_secs(1),
+            limits: Limits::default(),
+        }
+    }
+}

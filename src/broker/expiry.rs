@@ -1,0 +1,150 @@
+//! Tasks whose time is up, and what they are told: what a client may do next depends on whether
+//! a worker may have begun.
+
+use std::time::Duration;
+
+use super::peer::patience;
+use super::task::Stage;
+use super::{Broker, Due, Fact, PeerId};
+use crate::protocol::{Answer, Status};
+
+impl Broker {
+    pub(super) fn task_due(&mut self, number: u32) {
+        let Some(task) = self.tasks.get_mut(number) else {
+            return;
+        };
+        task.timer = None;
+        match (task.stage, &task.asker) {
+            (Stage::Assigned(place), None) => self.judge(number, place),
+            _ => self.expire(number),
+        }
+    }
+
+    /// A task's time to live has run out.
+    pub(super) fn expire(&mut self, number: u32) {
+        let Some(task) = self.tasks.get(number) else {
+            return;
+        };
+        let offered = self
+            .services
+            .get(task.service)
+            .is_some_and(|service| service.workers > 0);
+        let (status, text) = match (task.stage, task.attempt) {
+            (Stage::Queued, 0) if offered => (Status::EXPIRED, "no worker had time for it"),
+            (Stage::Queued, 0) => (Status::NO_SERVICE, "no worker offers this service"),
+            _ => (Status::TIMEOUT, "no answer before the deadline"),
+        };
+        self.give_up(number, status, text);
+    }
+
+    /// A service without workers has let its first tasks wait long enough.
+    pub(super) fn service_due(&mut self, number: u32) {
+        if let Some(service) = self.services.get_mut(number) {
+            service.timer = None;
+        }
+        while let Some(service) = self.services.get(number)
+            && service.workers == 0
+            && let Some(first) = service.queue.first()
+            && let Some(task) = self.tasks.get(first)
+            && task.arrived.max(service.empty_since) + self.config.wait_for_worker <= self.now
+        {
+            if task.attempt == 0 {
+                self.give_up(first, Status::NO_SERVICE, "no worker offers this service");
+            } else {
+                self.give_up(
+                    first,
+                    Status::WORKER_LOST,
+                    "the worker was lost, and no other offers this service",
+                );
+            }
+        }
+        self.await_workers(number);
+    }
+
+    /// Sees to it that the tasks of a service without workers do not wait for ever.
+    pub(super) fn await_workers(&mut self, number: u32) {
+        let Some(service) = self.services.get(number) else {
+            return;
+        };
+        if service.workers > 0 || service.timer.is_some() {
+            return;
+        }
+        let Some(first) = service
+            .queue
+            .first()
+            .and_then(|first| self.tasks.get(first))
+        else {
+            return;
+        };
+        let at = first.arrived.max(service.empty_since) + self.config.wait_for_worker;
+        let timer = self.deadlines.set(at, Due::Service(number));
+        if let Some(service) = self.services.get_mut(number) {
+            service.timer = Some(timer);
+        }
+    }
+
+    /// A zombie's worker has had its time. If it says nothing at all, it is not trusted with new
+    /// tasks: a program that loops keeps its I/O thread, and its connection, alive.
+    fn judge(&mut self, number: u32, place: u32) {
+        let now = self.now;
+        let grace = self.config.suspect_after;
+        let Some(peer) = self.peer_at_mut(place) else {
+            return;
+        };
+        let (id, promise) = (peer.id, peer.promise);
+        let Some(worker) = &mut peer.worker else {
+            return;
+        };
+        let silence = if promise.is_zero() {
+            grace
+        } else {
+            grace.max(patience(promise))
+        };
+        if worker.spoke + silence > now {
+            let again = worker.spoke + silence;
+            return self.set_task_timer(number, again);
+        }
+        if worker.suspect.is_none() {
+            worker.suspect = Some(now);
+            self.suspect(id);
+        }
+    }
+
+    fn suspect(&mut self, id: PeerId) {
+        self.note(Fact::WorkerSuspect { peer: id });
+        self.settle(id.place);
+        self.look_after(id.place);
+    }
+
+    /// Gives up on a task for a reason of the broker's. Whether a worker has begun with it decides
+    /// what the client may do next.
+    pub(super) fn give_up(&mut self, number: u32, status: Status, text: &str) {
+        let Some(task) = self.tasks.get(number) else {
+            return;
+        };
+        let not_executed = task.attempt == 0;
+        let retry = not_executed && status == Status::UNAVAILABLE;
+        let retry_after = if retry {
+            self.config.retry_after
+        } else {
+            Duration::ZERO
+        };
+        let answer = Answer::Error {
+            status,
+            not_executed,
+            retry_after,
+            text: text.to_owned(),
+        };
+        match task.stage {
+            Stage::Queued => {
+                self.dequeue(number);
+                self.conclude(number, answer);
+                self.discard(number);
+            }
+            Stage::Assigned(_) => {
+                self.conclude(number, answer);
+                self.abandon(number);
+            }
+        }
+    }
+}

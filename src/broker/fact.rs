@@ -1,0 +1,119 @@
+//! What the broker notes: numbers for the operator, and events worth a line in a log.
+
+use std::collections::BTreeMap;
+
+use super::PeerId;
+use crate::protocol::{Dialect, Name, Status};
+
+/// Something that happened, for logs. Nothing decides by it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields repeat what the variant says")]
+pub enum Fact {
+    /// A worker announced itself.
+    WorkerJoined {
+        peer: PeerId,
+        dialect: Dialect,
+        name: Name,
+        services: Vec<Name>,
+        capacity: u16,
+    },
+    /// A worker replaced its announcement.
+    WorkerChanged {
+        peer: PeerId,
+        services: Vec<Name>,
+        capacity: u16,
+    },
+    /// A worker is gone.
+    WorkerLeft {
+        peer: PeerId,
+        why: Leaving,
+        tasks: usize,
+    },
+    /// A worker let a deadline pass and says nothing.
+    WorkerSuspect { peer: PeerId },
+    /// It spoke again.
+    WorkerTrusted { peer: PeerId },
+    /// A task is given to another worker.
+    TaskRetried { service: Name, attempt: u16 },
+    /// A task has lost as many workers as it may.
+    TaskPoisoned { service: Name, attempts: u16 },
+    /// A task was refused or given up by the broker.
+    TaskFailed { service: Name, status: Status },
+    /// A reply that belongs to no task: late, repeated or made up.
+    StrayReply { peer: PeerId, forged: bool },
+    /// A message that could not be understood.
+    Malformed { peer: PeerId, text: String },
+    /// A peer speaks a Majordomo dialect of 2012 that is not served; told once per connection.
+    DeadDialect { peer: PeerId },
+    /// A connection is not read for the time being.
+    Paused { peer: PeerId },
+    /// Draining has begun.
+    Draining { tasks: usize },
+}
+
+/// Why a worker is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Leaving {
+    /// It said so.
+    Bye,
+    /// Its connection ended.
+    Lost,
+    /// It broke its promise to be heard.
+    Silent,
+    /// It was suspect for too long.
+    Suspect,
+    /// It said what a registered worker must not say.
+    Confused,
+}
+
+impl std::fmt::Display for Leaving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bye => "said goodbye",
+            Self::Lost => "connection lost",
+            Self::Silent => "silent for longer than it promised",
+            Self::Suspect => "let a deadline pass and stayed silent",
+            Self::Confused => "announced itself twice",
+        })
+    }
+}
+
+/// Numbers since the start.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Tasks asked for.
+    pub tasks: u64,
+    /// Tasks given to workers, repeats included.
+    pub assigned: u64,
+    /// Final replies passed on from workers.
+    pub replies: u64,
+    /// Partial replies passed on or gathered.
+    pub partials: u64,
+    /// Questions to the broker's own services.
+    pub own: u64,
+    /// Refusals by status, said or (to Majordomo clients) kept silent.
+    pub errors: BTreeMap<u16, u64>,
+    /// Attempts after the first.
+    pub retried: u64,
+    /// Tasks that lost as many workers as they may.
+    pub poisoned: u64,
+    /// Tasks whose client was gone before their answer.
+    pub orphaned: u64,
+    /// Replies to no task of anybody.
+    pub late_replies: u64,
+    /// Replies to another worker's task.
+    pub forged_replies: u64,
+    /// Majordomo messages dropped because the connection, a worker's, may not be held back.
+    pub dropped: u64,
+    /// Messages in a known language that were refused.
+    pub malformed: u64,
+    /// Messages in no known language.
+    pub unknown: u64,
+    /// Messages in a dead dialect.
+    pub dead_dialect: u64,
+    /// Workers that announced themselves.
+    pub workers_joined: u64,
+    /// Workers that were lost, by whatever way.
+    pub workers_left: u64,
+}

@@ -1,0 +1,415 @@
+//! The broker's mind: events and time in, actions out. It knows peers by number, holds no socket,
+//! reads no clock and rolls no dice (the seed of its tokens is given).
+//!
+//! Its promises, which `tests/broker.rs` holds it to:
+//! 1. every task gets exactly one final answer, by its deadline;
+//! 2. nothing is sent to a peer after [`Event::Lost`];
+//! 3. a worker is never given more tasks than the capacity then known, and the one idle longest
+//!    is chosen;
+//! 4. after [`Event::Woke`] at t, [`Broker::deadline`] lies after t;
+//! 5. the same script brings the same actions;
+//! 6. sizes never exceed [`Limits`](crate::limits::Limits);
+//! 7. no task is started a second time unless it may be;
+//! 8. no answer reaches a client that did not ask for it.
+
+mod asking;
+mod chain;
+mod config;
+mod deadline;
+mod draining;
+mod expiry;
+mod fact;
+mod lease;
+mod peer;
+mod service;
+mod snapshot;
+mod table;
+mod task;
+mod working;
+
+pub use config::Config;
+pub use fact::{Counters, Fact, Leaving};
+pub use peer::PeerId;
+pub use snapshot::{ServiceState, Snapshot, WorkerState};
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chain::Chains;
+use deadline::Deadlines;
+use draining::Drain;
+use peer::Peer;
+use service::Services;
+use table::Table;
+use task::Tasks;
+
+use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};
+use crate::time::Time;
+use crate::wire::Message;
+
+/// What the broker is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A peer said something, understood or not.
+    Heard {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        reading: Reading,
+    },
+    /// A peer gave a sign of life below the level of messages (a ZMTP command).
+    Sign {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A connection has ended; its number may be used again, with another generation.
+    Lost {
+        /// Who.
+        peer: PeerId,
+    },
+    /// Much waits to be written to a peer, or no longer does.
+    Full {
+        /// Who.
+        peer: PeerId,
+        /// Whether it does.
+        full: bool,
+    },
+    /// Finish: no new tasks; what is there may take so long.
+    Drain {
+        /// How long.
+        limit: Duration,
+    },
+    /// The time told by [`Broker::deadline`] has come.
+    Woke,
+}
+
+/// What the broker wants done, in this order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Give a task to a worker.
+    Assign {
+        /// The worker.
+        peer: PeerId,
+        /// Its language.
+        dialect: Dialect,
+        /// The task.
+        task: Assignment,
+    },
+    /// Answer a client.
+    Answer {
+        /// The client.
+        peer: PeerId,
+        /// The way back to it.
+        back: Return,
+        /// The service it asked for.
+        service: Name,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell a worker that nobody wants this attempt's result any more.
+    Cancel {
+        /// The worker.
+        peer: PeerId,
+        /// Its language.
+        dialect: Dialect,
+        /// The attempt.
+        token: Id,
+    },
+    /// Say something else.
+    Tell {
+        /// To whom.
+        peer: PeerId,
+        /// In which language.
+        dialect: Dialect,
+        /// What.
+        notice: Notice,
+    },
+    /// Answer a question about the broker itself, from [`Broker::snapshot`].
+    Query {
+        /// The client.
+        peer: PeerId,
+        /// The way back to it.
+        back: Return,
+        /// The service it asked for.
+        service: Name,
+        /// What it wants to know.
+        query: Query,
+    },
+    /// Demand signs of life of a connection (it is busy), or no more.
+    Watch {
+        /// Whose.
+        peer: PeerId,
+        /// Whether to.
+        on: bool,
+    },
+    /// Read no more from a connection for the time being, or read again.
+    Hold {
+        /// Whose.
+        peer: PeerId,
+        /// Whether to hold it back.
+        on: bool,
+    },
+    /// Close a connection, after what has been said to it.
+    Close {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// Draining is done.
+    Drained,
+    /// For the log.
+    Note(Fact),
+}
+
+/// A question that one of the broker's own services answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Query {
+    /// `s0.info`: totals and counters.
+    Info,
+    /// `s0.services`
+    Services,
+    /// `s0.workers`
+    Workers,
+    /// `s0.queues`
+    Queues,
+}
+
+/// See the [module's description](self).
+#[derive(Debug)]
+pub struct Broker {
+    config: Config,
+    peers: Vec<Option<Peer>>,
+    services: Services,
+    tasks: Tasks,
+    /// Places of tasks, in their service's queue or with their worker.
+    lines: Chains,
+    /// Which worker (by its peer's place) a seat belongs to.
+    seats: Table<u32>,
+    /// Places of seats in the ready lists.
+    ready: Chains,
+    deadlines: Deadlines<Due>,
+    /// Tasks without an answer.
+    open: usize,
+    /// What all tasks cost.
+    held: usize,
+    /// What the caller holds besides, in buffers.
+    outside: usize,
+    /// Connections held back until there is room.
+    paused: VecDeque<PeerId>,
+    counters: Counters,
+    drain: Option<Drain>,
+    now: Time,
+    out: Vec<Action>,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Task(u32),
+    Service(u32),
+    Peer(u32),
+    Drain,
+}
+
+impl Broker {
+    /// A broker without peers. The seed feeds the tokens and must not be guessable.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            peers: Vec::new(),
+            services: Services::default(),
+            tasks: Tasks::new(seed),
+            lines: Chains::default(),
+            seats: Table::default(),
+            ready: Chains::default(),
+            deadlines: Deadlines::default(),
+            open: 0,
+            held: 0,
+            outside: 0,
+            paused: VecDeque::new(),
+            counters: Counters::default(),
+            drain: None,
+            now: Time::ZERO,
+            out: Vec::new(),
+        }
+    }
+
+    /// One event in, all its consequences out, appended in order. Time never runs backwards:
+    /// an earlier `now` counts as the latest one told.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        std::mem::swap(&mut self.out, out);
+        match event {
+            Event::Heard { peer, reading } => self.heard(peer, reading),
+            Event::Sign { peer } => {
+                let now = self.now;
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.heard = now;
+                }
+            }
+            Event::Lost { peer } => self.lost(peer),
+            Event::Full { peer, full } => self.full(peer, full),
+            Event::Drain { limit } => self.begin_drain(limit),
+            Event::Woke => self.woke(),
+        }
+        self.resume_for_room();
+        self.end_drain();
+        std::mem::swap(&mut self.out, out);
+    }
+
+    /// When to send [`Event::Woke`], if ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// Tells how many bytes the caller holds for all connections together: unfinished messages
+    /// and what waits to be written. They count against the same bound as the tasks, from the
+    /// next event on.
+    pub fn set_outside(&mut self, bytes: usize) {
+        self.outside = bytes;
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn heard(&mut self, id: PeerId, reading: Reading) {
+        self.meet(id);
+        self.listen(id);
+        match reading {
+            Reading::Nothing => {}
+            Reading::Word(word) => self.word(id, word),
+            Reading::Refused(refusal) => self.malformed(id, refusal),
+            Reading::Dead => self.dead(id),
+            Reading::Unknown { proxied } => self.unknown(id, proxied),
+        }
+    }
+
+    fn word(&mut self, id: PeerId, word: Word) {
+        match word {
+            Word::Ask(ask) => self.asked(id, ask),
+            Word::Cancel(back) => self.cancelled(id, &back),
+            Word::Announce(announcement) => self.announced(id, announcement),
+            Word::Reply(reply) => self.replied(id, reply),
+            Word::Ping(ping) => self.pinged(id, ping),
+            Word::Beat(dialect) => self.beat(id, dialect),
+            Word::Bye(_) => self.bye(id),
+        }
+    }
+
+    fn woke(&mut self) {
+        while let Some(due) = self.deadlines.pop(self.now) {
+            match due {
+                Due::Task(task) => self.task_due(task),
+                Due::Service(service) => self.service_due(service),
+                Due::Peer(place) => self.peer_due(place),
+                Due::Drain => self.drain_due(),
+            }
+        }
+    }
+
+    fn say(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    fn note(&mut self, fact: Fact) {
+        self.out.push(Action::Note(fact));
+    }
+
+    fn tell(&mut self, peer: PeerId, dialect: Dialect, notice: Notice) {
+        if self.peer(peer).is_some_and(|peer| !peer.closing) {
+            self.say(Action::Tell {
+                peer,
+                dialect,
+                notice,
+            });
+        }
+    }
+
+    /// Closes a connection, once.
+    fn close(&mut self, id: PeerId) {
+        if let Some(peer) = self.peer_mut(id)
+            && !std::mem::replace(&mut peer.closing, true)
+        {
+            self.say(Action::Close { peer: id });
+        }
+    }
+
+    fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers
+            .get(id.place as usize)?
+            .as_ref()
+            .filter(|peer| peer.id == id)
+    }
+
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.peer_at_mut(id.place).filter(|peer| peer.id == id)
+    }
+
+    fn peer_at(&self, place: u32) -> Option<&Peer> {
+        self.peers.get(place as usize)?.as_ref()
+    }
+
+    fn peer_at_mut(&mut self, place: u32) -> Option<&mut Peer> {
+        self.peers.get_mut(place as usize)?.as_mut()
+    }
+
+    /// Makes room for a peer that speaks for the first time.
+    fn meet(&mut self, id: PeerId) {
+        let place = id.place as usize;
+        if place >= self.peers.len() {
+            self.peers.resize_with(place + 1, || None);
+        }
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(place) {
+            peer.get_or_insert_with(|| Peer::new(id, now));
+        }
+    }
+
+    /// A message came: a sign of life, and of more than the I/O thread's.
+    fn listen(&mut self, id: PeerId) {
+        let now = self.now;
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        peer.heard = now;
+        if let Some(worker) = &mut peer.worker {
+            worker.spoke = now;
+            worker.beats = 0;
+            if worker.suspect.take().is_some() {
+                self.note(Fact::WorkerTrusted { peer: id });
+                self.settle(id.place);
+            }
+        }
+    }
+
+    /// A connection has ended, both sides of it.
+    fn lost(&mut self, id: PeerId) {
+        if self.peer(id).is_none() {
+            return;
+        }
+        self.drop_client(id);
+        self.remove_worker(id, Leaving::Lost);
+        let gone = self.peers.get_mut(id.place as usize).and_then(Option::take);
+        if let Some(timer) = gone.and_then(|peer| peer.timer) {
+            self.deadlines.clear(timer);
+        }
+    }
+
+    fn full(&mut self, id: PeerId, full: bool) {
+        if let Some(peer) = self.peer_mut(id)
+            && let Some(worker) = &mut peer.worker
+        {
+            worker.full = full;
+            self.settle(id.place);
+        }
+    }
+}
+
+/// A body of one part.
+fn text_body(text: &str) -> Message {
+    Message::single(text.as_bytes())
+}

@@ -1,0 +1,151 @@
+//! A connection as the broker knows it: a client, a worker, or both.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::chain::Chain;
+use super::deadline::Handle;
+use super::task::Key;
+use crate::protocol::{Announcement, Dialect};
+use crate::time::Time;
+
+/// Names a connection. The caller gives the numbers: a place, used again when the connection is
+/// gone, and a generation that tells its users apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PeerId {
+    /// A small number.
+    pub place: u32,
+    /// Differs from one user of the place to the next.
+    pub generation: u32,
+}
+
+/// Exists from the first word on.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    /// Its tasks that have no answer yet.
+    pub(super) tasks: BTreeMap<Key, u32>,
+    pub(super) worker: Option<Box<Worker>>,
+    /// It is not read for the time being, because this is full.
+    pub(super) paused: Option<Bound>,
+    /// Last sign of life.
+    pub(super) heard: Time,
+    /// It promised to be heard this often; zero if it did not.
+    pub(super) promise: Duration,
+    /// When to look after it again.
+    pub(super) timer: Option<Handle>,
+    /// Malformed messages.
+    pub(super) strikes: u32,
+    /// When it was last told to announce itself.
+    pub(super) hinted: Option<Time>,
+    /// It speaks a dead dialect, and the log knows.
+    pub(super) dead: bool,
+    /// It is being closed: nothing more is said to it.
+    pub(super) closing: bool,
+}
+
+impl Peer {
+    pub(super) fn new(id: PeerId, now: Time) -> Self {
+        Self {
+            id,
+            tasks: BTreeMap::new(),
+            worker: None,
+            paused: None,
+            heard: now,
+            promise: Duration::ZERO,
+            timer: None,
+            strikes: 0,
+            hinted: None,
+            dead: false,
+            closing: false,
+        }
+    }
+
+    /// When its silence is its end: after three times its own promise and a little. A peer that
+    /// promised nothing, or is busy with a task, may be silent.
+    pub(super) fn silence_ends(&self) -> Option<Time> {
+        let busy = self
+            .worker
+            .as_ref()
+            .is_some_and(|worker| !worker.tasks.is_empty());
+        (!self.promise.is_zero() && !busy).then(|| self.heard + patience(self.promise))
+    }
+}
+
+/// What can be full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Bound {
+    /// The client's own share.
+    Client,
+    /// A service's queue.
+    Service(u32),
+    /// Everything.
+    Everything,
+}
+
+/// How long a peer may be silent that promised to be heard every `promise`.
+pub(super) fn patience(promise: Duration) -> Duration {
+    promise * 3 + Duration::from_millis(500)
+}
+
+/// The worker's side of a peer.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// What it last said of itself.
+    pub(super) announcement: Announcement,
+    /// One for each of its services.
+    pub(super) seats: Vec<Seat>,
+    /// Tasks it has, oldest first, zombies included.
+    pub(super) tasks: Chain,
+    /// Its seats stand in their services' ready lists.
+    pub(super) ready: bool,
+    /// Since when it is not trusted with new tasks.
+    pub(super) suspect: Option<Time>,
+    /// Too much waits to be written to it.
+    pub(super) full: bool,
+    /// When its last message came; signs of its I/O thread do not count.
+    pub(super) spoke: Time,
+    /// When something was last said to it.
+    pub(super) told: Time,
+    /// Beats since it was last heard.
+    pub(super) beats: u32,
+    pub(super) announced: Time,
+    /// An announcement that came too soon after the one before.
+    pub(super) next: Option<Announcement>,
+    /// Final replies.
+    pub(super) done: u64,
+}
+
+/// A worker's place in one service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Seat {
+    pub(super) service: u32,
+    /// Its node in the service's ready list.
+    pub(super) node: u32,
+    pub(super) idempotent: bool,
+}
+
+impl Worker {
+    pub(super) fn dialect(&self) -> Dialect {
+        self.announcement.dialect
+    }
+
+    /// Tasks it may hold.
+    pub(super) fn capacity(&self, most: usize) -> usize {
+        let stated = usize::from(self.announcement.capacity);
+        if self.announcement.deep {
+            stated
+        } else {
+            stated.min(most)
+        }
+    }
+
+    /// Whether it may be given a task now.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        self.suspect.is_none() && !self.full && self.tasks.len() < self.capacity(most)
+    }
+
+    pub(super) fn seat(&self, service: u32) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.service == service)
+    }
+}

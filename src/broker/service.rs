@@ -1,0 +1,123 @@
+//! One service: the workers that are ready for it and the tasks that wait for it.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::PeerId;
+use super::chain::Chain;
+use super::deadline::Handle;
+use super::table::Table;
+use crate::protocol::Name;
+use crate::time::Time;
+
+/// Exists while workers offer it or tasks want it.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) name: Name,
+    /// Workers that offer it, ready or not.
+    pub(super) workers: u32,
+    /// Seats of the workers that have room, longest idle first. Empty while tasks wait.
+    pub(super) ready: Chain,
+    /// Tasks that wait, in their turn.
+    pub(super) queue: Chain,
+    /// What they cost.
+    pub(super) queued_bytes: usize,
+    /// Tasks with workers.
+    pub(super) in_flight: u32,
+    /// When the last worker left, or the service was first asked for.
+    pub(super) empty_since: Time,
+    /// When the first waiting task has waited long enough for a worker.
+    pub(super) timer: Option<Handle>,
+    /// Connections held back because the queue is full.
+    pub(super) paused: VecDeque<PeerId>,
+    /// Final replies since the service exists.
+    pub(super) done: u64,
+}
+
+/// All services, by number and by name.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    table: Table<Service>,
+    by_name: HashMap<Name, u32>,
+    /// Services that somebody offers.
+    offered: usize,
+}
+
+impl Services {
+    pub(super) fn find(&self, name: &Name) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The service of that name, made if need be.
+    pub(super) fn find_or_add(&mut self, name: &Name, now: Time) -> u32 {
+        if let Some(service) = self.find(name) {
+            return service;
+        }
+        let service = self.table.insert(Service {
+            name: name.clone(),
+            workers: 0,
+            ready: Chain::default(),
+            queue: Chain::default(),
+            queued_bytes: 0,
+            in_flight: 0,
+            empty_since: now,
+            timer: None,
+            paused: VecDeque::new(),
+            done: 0,
+        });
+        self.by_name.insert(name.clone(), service);
+        service
+    }
+
+    pub(super) fn get(&self, service: u32) -> Option<&Service> {
+        self.table.get(service)
+    }
+
+    pub(super) fn get_mut(&mut self, service: u32) -> Option<&mut Service> {
+        self.table.get_mut(service)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Service)> {
+        self.table.iter()
+    }
+
+    /// Forgets a service that nobody offers, wants or works on.
+    pub(super) fn remove_unused(&mut self, service: u32) -> Option<Service> {
+        let found = self.table.get(service)?;
+        if found.workers > 0 || !found.queue.is_empty() || found.in_flight > 0 {
+            return None;
+        }
+        self.by_name.remove(&found.name);
+        self.table.remove(service)
+    }
+
+    pub(super) fn worker_joined(&mut self, service: u32) {
+        if let Some(service) = self.table.get_mut(service) {
+            service.workers += 1;
+            self.offered += usize::from(service.workers == 1);
+        }
+    }
+
+    /// True if it was the last one.
+    pub(super) fn worker_left(&mut self, service: u32, now: Time) -> bool {
+        let Some(service) = self.table.get_mut(service) else {
+            return false;
+        };
+        service.workers -= 1;
+        if service.workers > 0 {
+            return false;
+        }
+        service.empty_since = now;
+        self.offered -= 1;
+        true
+    }
+
+    /// Services that somebody offers.
+    pub(super) fn offered(&self) -> usize {
+        self.offered
+    }
+
+    /// Names that are only waited for.
+    pub(super) fn awaited(&self) -> usize {
+        self.table.len() - self.offered
+    }
+}

@@ -1,0 +1,159 @@
+//! What can be seen of the broker, as plain values.
+
+use std::time::Duration;
+
+use super::fact::Counters;
+use super::{Broker, PeerId};
+use crate::protocol::{Dialect, Name};
+
+/// The broker at one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Snapshot {
+    /// It takes no new tasks.
+    pub draining: bool,
+    /// Tasks that wait for a worker.
+    pub queued: usize,
+    /// What they cost, in bytes.
+    pub queued_bytes: usize,
+    /// Tasks with workers, those that nobody waits for included.
+    pub in_flight: usize,
+    /// Tasks of both kinds whose client has no answer yet.
+    pub open: usize,
+    /// Bytes of all tasks.
+    pub held: usize,
+    /// Connections that are not read for the time being.
+    pub paused: usize,
+    /// By name.
+    pub services: Vec<ServiceState>,
+    /// By connection.
+    pub workers: Vec<WorkerState>,
+    /// Since the start.
+    pub counters: Counters,
+}
+
+/// One service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceState {
+    /// Its name.
+    pub name: Name,
+    /// Workers that offer it.
+    pub workers: usize,
+    /// Those with room for another task.
+    pub ready: usize,
+    /// Tasks that wait.
+    pub queued: usize,
+    /// What they cost, in bytes.
+    pub queued_bytes: usize,
+    /// How long the first of them has waited.
+    pub oldest: Duration,
+    /// Tasks with workers.
+    pub in_flight: usize,
+    /// Final replies since the service exists.
+    pub done: u64,
+}
+
+/// One worker.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WorkerState {
+    /// Its connection.
+    pub peer: PeerId,
+    /// What it calls itself; may be empty.
+    pub name: Name,
+    /// Its language.
+    pub dialect: Dialect,
+    /// What it offers.
+    pub services: Vec<Name>,
+    /// Tasks it may hold.
+    pub capacity: usize,
+    /// Tasks it has.
+    pub in_flight: usize,
+    /// Not trusted with new tasks.
+    pub suspect: bool,
+    /// Since its last sign of life.
+    pub silent: Duration,
+    /// Its own promise; zero is none.
+    pub promise: Duration,
+    /// Final replies.
+    pub done: u64,
+}
+
+impl Broker {
+    /// What can be seen at the time last told. Walks everything: for people, not for every task.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut services: Vec<ServiceState> = self
+            .services
+            .iter()
+            .map(|(_, service)| self.service_state(service))
+            .collect();
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        let workers: Vec<WorkerState> = self
+            .peers
+            .iter()
+            .flatten()
+            .filter_map(|peer| self.worker_state(peer))
+            .collect();
+        Snapshot {
+            draining: self.drain.is_some(),
+            queued: services.iter().map(|service| service.queued).sum(),
+            queued_bytes: services.iter().map(|service| service.queued_bytes).sum(),
+            in_flight: services.iter().map(|service| service.in_flight).sum(),
+            open: self.open,
+            held: self.held,
+            paused: self
+                .peers
+                .iter()
+                .flatten()
+                .filter(|peer| peer.paused.is_some())
+                .count(),
+            services,
+            workers,
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// Tasks that have no answer yet.
+    #[must_use]
+    pub fn open_tasks(&self) -> usize {
+        self.open
+    }
+
+    fn service_state(&self, service: &super::service::Service) -> ServiceState {
+        let first = service
+            .queue
+            .first()
+            .and_then(|first| self.tasks.get(first));
+        ServiceState {
+            name: service.name.clone(),
+            workers: service.workers as usize,
+            ready: service.ready.len(),
+            queued: service.queue.len(),
+            queued_bytes: service.queued_bytes,
+            oldest: first
+                .map(|task| self.now.since(task.arrived))
+                .unwrap_or_default(),
+            in_flight: service.in_flight as usize,
+            done: service.done,
+        }
+    }
+
+    fn worker_state(&self, peer: &super::peer::Peer) -> Option<WorkerState> {
+        let worker = peer.worker.as_deref()?;
+        Some(WorkerState {
+            peer: peer.id,
+            name: worker.announcement.name.clone(),
+            dialect: worker.dialect(),
+            services: worker
+                .seats
+                .iter()
+                .map(|seat| self.service_name(seat.service))
+                .collect(),
+            capacity: worker.capacity(self.config.limits.worker_tasks),
+            in_flight: worker.tasks.len(),
+            suspect: worker.suspect.is_some(),
+            silent: self.now.since(peer.heard),
+            promise: peer.promise,
+            done: worker.done,
+        })
+    }
+}

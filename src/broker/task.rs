@@ -1,0 +1,177 @@
+//! Tasks in flight, and the tokens by which workers name them.
+
+use bytes::Bytes;
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+
+use super::PeerId;
+use super::deadline::Handle;
+use super::table::Table;
+use crate::protocol::{Ask, Id, Return};
+use crate::time::Time;
+use crate::wire::{Builder, Message};
+
+/// A client's request inside the broker.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// Whom to answer. `None` once the client has its answer or is gone.
+    pub(super) asker: Option<Asker>,
+    /// Number of the service.
+    pub(super) service: u32,
+    pub(super) stage: Stage,
+    /// Half of the token; the other half is the task's place in the table.
+    secret: u32,
+    /// Attempts so far.
+    pub(super) attempt: u16,
+    pub(super) idempotent: bool,
+    pub(super) priority: u8,
+    pub(super) arrived: Time,
+    pub(super) deadline: Time,
+    pub(super) timer: Option<Handle>,
+    pub(super) properties: Bytes,
+    /// Kept while the task may be started (again); `None` when that is out of the question.
+    pub(super) body: Option<Message>,
+    /// Part of a reply has reached the client: from here there is no second attempt.
+    pub(super) streamed: bool,
+    /// Partial replies for a client that can take one answer only.
+    pub(super) gathered: Option<Builder>,
+    /// Bytes it counts for in every bound.
+    pub(super) cost: usize,
+}
+
+/// The client's end of a task.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) peer: PeerId,
+    pub(super) back: Return,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// Waits for a worker.
+    Queued,
+    /// With the worker at this place; a zombie if nobody waits for its answer any more.
+    Assigned(u32),
+}
+
+/// How a client names its task: by its number where it gave one.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Key {
+    Numbered(Id, Message),
+    Unnumbered(u32),
+}
+
+impl Key {
+    pub(super) fn of(back: &Return, task: u32) -> Self {
+        if back.id == Id::ZERO {
+            Self::Unnumbered(task)
+        } else {
+            Self::Numbered(back.id, back.envelope.clone())
+        }
+    }
+}
+
+impl Task {
+    /// A task that has just been taken on.
+    pub(super) fn new(ask: Ask, peer: PeerId, service: u32, now: Time, deadline: Time) -> Self {
+        Self {
+            cost: cost(&ask),
+            asker: Some(Asker {
+                peer,
+                back: ask.back,
+            }),
+            service,
+            stage: Stage::Queued,
+            secret: 0,
+            attempt: 0,
+            idempotent: ask.idempotent,
+            priority: ask.priority,
+            arrived: now,
+            deadline,
+            timer: None,
+            properties: ask.properties,
+            body: Some(ask.body),
+            streamed: false,
+            gathered: None,
+        }
+    }
+}
+
+/// What a task counts for: its bytes, and what the table itself spends on it.
+pub(super) fn cost(ask: &Ask) -> usize {
+    ask.body.wire().len()
+        + ask.properties.len()
+        + ask.back.envelope.wire().len()
+        + size_of::<Task>()
+}
+
+/// All tasks, by their place.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    table: Table<Task>,
+    random: ChaCha8Rng,
+}
+
+impl Tasks {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self {
+            table: Table::default(),
+            random: ChaCha8Rng::from_seed(seed),
+        }
+    }
+
+    pub(super) fn insert(&mut self, task: Task) -> u32 {
+        self.table.insert(task)
+    }
+
+    pub(super) fn get(&self, task: u32) -> Option<&Task> {
+        self.table.get(task)
+    }
+
+    pub(super) fn get_mut(&mut self, task: u32) -> Option<&mut Task> {
+        self.table.get_mut(task)
+    }
+
+    pub(super) fn remove(&mut self, task: u32) -> Option<Task> {
+        self.table.remove(task)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Task)> {
+        self.table.iter()
+    }
+
+    /// A fresh token for the task's next attempt; the one before is void.
+    pub(super) fn renew_token(&mut self, task: u32) -> Id {
+        let Some(place) = self.table.get_mut(task) else {
+            return Id::ZERO;
+        };
+        // Never the same twice in a row, and never a token of eight zeros.
+        let mut secret = self.random.next_u32();
+        while secret == place.secret || secret == 0 {
+            secret = self.random.next_u32();
+        }
+        place.secret = secret;
+        let mut token = [0; 8];
+        let (left, right) = token.split_at_mut(4);
+        left.copy_from_slice(&task.to_be_bytes());
+        right.copy_from_slice(&secret.to_be_bytes());
+        Id(token)
+    }
+
+    /// The current token of a task.
+    pub(super) fn token(&self, task: u32) -> Id {
+        let secret = self.get(task).map_or(0, |task| task.secret);
+        Id((u64::from(task) << 32 | u64::from(secret)).to_be_bytes())
+    }
+
+    /// The task whose current attempt has this token: an index, no search, and 32 bits to guess.
+    pub(super) fn find(&self, token: Id) -> Option<(u32, &Task)> {
+        let [a, b, c, d, e, f, g, h] = token.0;
+        let number = u32::from_be_bytes([a, b, c, d]);
+        let secret = u32::from_be_bytes([e, f, g, h]);
+        let task = self.get(number)?;
+        let assigned = matches!(task.stage, Stage::Assigned(_));
+        (assigned && task.secret == secret).then_some((number, task))
+    }
+}

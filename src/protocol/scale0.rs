@@ -1,0 +1,569 @@
+//! S0/1, scale0's own protocol: one header frame, then the body frames, which nobody touches.
+//! Normative text: `spec/scale0.md`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Notice, Offer, Ping, Reading,
+    Refusal, Reply, Return, Status, Word,
+};
+use crate::limits::Limits;
+use crate::time::millis;
+use crate::wire::{Message, Piece, Properties, PropertyError, push_property};
+
+/// The header frame: 20 fixed bytes, a name, properties.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Header<'a> {
+    /// What is meant.
+    pub command: u8,
+    /// Per command.
+    pub flags: u8,
+    /// Status, capacity or attempt, per command.
+    pub code: u16,
+    /// Milliseconds, per command.
+    pub ms: u32,
+    /// Task or token, echoed as it came.
+    pub id: Id,
+    /// Service, worker or reason, per command; at most 255 bytes.
+    pub name: &'a [u8],
+    /// To the end of the frame.
+    pub properties: Properties<'a>,
+}
+
+/// Why a frame that begins with `S0` is no header.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Another version of the protocol.
+    #[error("S0 version {version} is not spoken here, 1 is")]
+    Version {
+        /// Byte 2 of the frame.
+        version: u8,
+    },
+    /// Fewer bytes than the fixed part and the name need.
+    #[error("header of {len} bytes, it needs {needed}")]
+    Short {
+        /// What there is.
+        len: usize,
+        /// What there has to be.
+        needed: usize,
+    },
+    /// More bytes than allowed.
+    #[error("header of {len} bytes, limit {limit}")]
+    Long {
+        /// What there is.
+        len: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// A property list that cannot be read.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+}
+
+/// What the broker says of itself in CONFIG.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// It will be heard at least this often.
+    pub promise: Duration,
+    /// Its name.
+    pub broker: Name,
+    /// Bytes of a message's parts together.
+    pub max_message: usize,
+    /// Parts of a message.
+    pub max_frames: usize,
+}
+
+/// The commands, by number.
+#[allow(missing_docs, reason = "the table in spec/scale0.md explains each")]
+pub mod command {
+    pub const TASK: u8 = 0x01;
+    pub const REPLY: u8 = 0x02;
+    pub const ERROR: u8 = 0x03;
+    pub const CONNECT: u8 = 0x04;
+    pub const CONFIG: u8 = 0x05;
+    pub const PING: u8 = 0x06;
+    pub const PONG: u8 = 0x07;
+    pub const CANCEL: u8 = 0x08;
+    pub const BYE: u8 = 0x09;
+    pub const NEEDBROKER: u8 = 0x0a;
+    pub const CHANGEBROKER: u8 = 0x0b;
+}
+
+/// Flag bits, each valid for the commands named.
+pub mod flag {
+    /// TASK: chunks follow. REPLY: more replies follow.
+    pub const MORE: u8 = 0x01;
+    /// TASK: may be started again after a worker's death.
+    pub const IDEMPOTENT: u8 = 0x02;
+    /// TASK: no result is wanted.
+    pub const ONEWAY: u8 = 0x04;
+    /// TASK: to be stored.
+    pub const DURABLE: u8 = 0x10;
+    /// ERROR: no worker has begun with the task.
+    pub const NOT_EXECUTED: u8 = 0x01;
+    /// PING: `code` is a new capacity.
+    pub const CAP: u8 = 0x01;
+    /// TASK: where the priority's three bits begin.
+    pub const PRIORITY_SHIFT: u8 = 5;
+}
+
+impl<'a> Header<'a> {
+    /// Length of the fixed part.
+    pub const FIXED: usize = FIXED;
+
+    /// Reads a header frame.
+    ///
+    /// # Errors
+    /// See [`HeaderError`]. That the frame begins with `S0` is the caller's to know.
+    pub fn read(frame: &'a [u8], limits: &Limits) -> Result<Self, HeaderError> {
+        if let Some(&version) = frame.get(2)
+            && version != VERSION
+        {
+            return Err(HeaderError::Version { version });
+        }
+        let len = frame.len();
+        if len > limits.header {
+            return Err(HeaderError::Long {
+                len,
+                limit: limits.header,
+            });
+        }
+        let Some((fixed, rest)) = frame.split_first_chunk::<FIXED>() else {
+            return Err(HeaderError::Short {
+                len,
+                needed: Self::FIXED,
+            });
+        };
+        let &[
+            _,
+            _,
+            _,
+            command,
+            flags,
+            name_len,
+            c0,
+            c1,
+            m0,
+            m1,
+            m2,
+            m3,
+            i0,
+            i1,
+            i2,
+            i3,
+            i4,
+            i5,
+            i6,
+            i7,
+        ] = fixed;
+        let name_len = usize::from(name_len);
+        let Some((name, properties)) = rest.split_at_checked(name_len) else {
+            return Err(HeaderError::Short {
+                len,
+                needed: Self::FIXED + name_len,
+            });
+        };
+        Ok(Self {
+            command,
+            flags,
+            code: u16::from_be_bytes([c0, c1]),
+            ms: u32::from_be_bytes([m0, m1, m2, m3]),
+            id: Id([i0, i1, i2, i3, i4, i5, i6, i7]),
+            name,
+            properties: Properties::read(properties, limits.properties)?,
+        })
+    }
+
+    /// Appends the header frame's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let name = self.name.get(..255).unwrap_or(self.name);
+        let name_len = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        out.reserve(Self::FIXED + name.len() + self.properties.wire().len());
+        out.extend_from_slice(&[b'S', b'0', VERSION, self.command, self.flags, name_len]);
+        out.extend_from_slice(&self.code.to_be_bytes());
+        out.extend_from_slice(&self.ms.to_be_bytes());
+        out.extend_from_slice(&self.id.0);
+        out.extend_from_slice(name);
+        out.extend_from_slice(self.properties.wire());
+    }
+
+    /// A header with a command and nothing else.
+    #[must_use]
+    pub fn of(command: u8) -> Self {
+        Self {
+            command,
+            ..Self::default()
+        }
+    }
+
+    /// The header frame by itself.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// Whether a flag is set.
+    #[must_use]
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn promise(&self) -> Duration {
+        Duration::from_millis(u64::from(self.ms))
+    }
+}
+
+/// Reads a message that begins with an S0 header; its envelope has been taken off.
+pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> Reading {
+    let frame = message.first().unwrap_or_default();
+    let whole = !envelope.is_empty();
+    let id = frame
+        .get(12..Header::FIXED)
+        .and_then(|id| id.try_into().ok())
+        .unwrap_or_default();
+    let back = Return {
+        dialect: Dialect::Scale0,
+        envelope,
+        id: Id(id),
+        whole,
+    };
+    let header = match Header::read(frame, limits) {
+        Ok(header) => header,
+        Err(error) => {
+            let status = match error {
+                HeaderError::Version { .. } => Status::VERSION,
+                _ => Status::MALFORMED,
+            };
+            let task = frame.get(3) == Some(&command::TASK);
+            return Reading::Refused(Refusal {
+                back,
+                status,
+                text: error.to_string(),
+                task,
+            });
+        }
+    };
+    let for_worker = matches!(
+        header.command,
+        command::CONNECT | command::REPLY | command::PONG | command::BYE
+    );
+    if for_worker && whole {
+        return refuse(
+            back,
+            Status::MALFORMED,
+            "a worker's words carry no envelope",
+        );
+    }
+    match header.command {
+        command::TASK => match task(&header, back) {
+            Ok(mut ask) => {
+                message.skip(1);
+                ask.body = message;
+                Reading::Word(Word::Ask(ask))
+            }
+            Err(refusal) => Reading::Refused(refusal),
+        },
+        command::REPLY => {
+            let mut reply = reply(&header);
+            message.skip(1);
+            reply.body = message;
+            Reading::Word(Word::Reply(reply))
+        }
+        command::CONNECT => match announcement(&header, &message, limits) {
+            Ok(announcement) => Reading::Word(Word::Announce(announcement)),
+            Err((status, text)) => refuse(back, status, text),
+        },
+        command::PING => Reading::Word(Word::Ping(Ping {
+            back,
+            promise: header.promise(),
+            capacity: header.has(flag::CAP).then_some(header.code),
+            capable: header.properties.find("Caps").is_some(),
+        })),
+        command::PONG => Reading::Word(Word::Beat(Dialect::Scale0)),
+        command::CANCEL => Reading::Word(Word::Cancel(back)),
+        command::BYE => Reading::Word(Word::Bye(Dialect::Scale0)),
+        // An error is never answered by an error; the other two are a broker's own words.
+        command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
+        other => refuse(
+            back,
+            Status::NOT_IMPLEMENTED,
+            format!("command {other:#04x} is not implemented"),
+        ),
+    }
+}
+
+fn refuse(back: Return, status: Status, text: impl Into<String>) -> Reading {
+    Reading::Refused(Refusal {
+        back,
+        status,
+        text: text.into(),
+        task: false,
+    })
+}
+
+/// TASK, without its body.
+fn task(header: &Header<'_>, back: Return) -> Result<Ask, Refusal> {
+    let refuse = |back, status, text| Refusal {
+        back,
+        status,
+        text,
+        task: true,
+    };
+    let service = match Name::service(header.name) {
+        Ok(service) => service,
+        Err(error) => return Err(refuse(back, Status::MALFORMED, error.to_string())),
+    };
+    if header.has(flag::MORE | flag::ONEWAY | flag::DURABLE) {
+        let text = "TASK with MORE, ONEWAY or DURABLE is not implemented".to_owned();
+        return Err(refuse(back, Status::NOT_IMPLEMENTED, text));
+    }
+    let priority = match header.flags >> flag::PRIORITY_SHIFT {
+        0 => 4,
+        priority => priority,
+    };
+    Ok(Ask {
+        back,
+        service,
+        ttl: header.promise(),
+        idempotent: header.has(flag::IDEMPOTENT),
+        priority,
+        properties: without_user(header.properties),
+        body: Message::default(),
+    })
+}
+
+/// REPLY, without its body. A worker's slip in the code must not cost the client its answer.
+fn reply(header: &Header<'_>) -> Reply {
+    let code = match header.code {
+        0 => Status::OK.code(),
+        code @ 100..=599 => code,
+        _ => 500,
+    };
+    Reply {
+        dialect: Dialect::Scale0,
+        token: header.id,
+        code,
+        partial: header.has(flag::MORE),
+        ms: header.ms,
+        properties: without_user(header.properties),
+        body: Message::default(),
+    }
+}
+
+/// CONNECT with its offers, one per body frame: taken whole or not at all.
+fn announcement(
+    header: &Header<'_>,
+    message: &Message,
+    limits: &Limits,
+) -> Result<Announcement, (Status, String)> {
+    let mut offers = Vec::new();
+    let mut seen = BTreeSet::new();
+    for frame in message.parts().skip(1) {
+        let offer = offer(frame).map_err(|why| (Status::MALFORMED, why))?;
+        if !seen.insert(offer.service.clone()) {
+            return Err((
+                Status::MALFORMED,
+                format!("service {} is offered twice", offer.service),
+            ));
+        }
+        if offers.len() == limits.services_per_worker {
+            let text = format!(
+                "service {} is one too many, limit {}",
+                offer.service, limits.services_per_worker
+            );
+            return Err((Status::TOO_LARGE, text));
+        }
+        offers.push(offer);
+    }
+    let caps = header.properties.find("Caps").unwrap_or_default();
+    Ok(Announcement {
+        dialect: Dialect::Scale0,
+        name: Name::new(header.name),
+        capacity: header.code,
+        promise: Some(header.promise()),
+        deep: caps.split(|b| *b == b' ').any(|word| word == b"deep"),
+        offers,
+    })
+}
+
+/// `name;attribute;attribute=value`. Unknown attributes are for a later broker.
+fn offer(frame: &[u8]) -> Result<Offer, String> {
+    let mut fields = frame.split(|b| *b == b';');
+    let name = fields.next().unwrap_or_default();
+    let service = Name::service(name).map_err(|error| format!("{error}: {}", Name::new(name)))?;
+    if service.is_reserved() {
+        return Err(format!(
+            "service {service}: names beginning with s0. or mmi. are the broker's own"
+        ));
+    }
+    Ok(Offer {
+        service,
+        idempotent: fields.any(|field| field == b"idempotent"),
+    })
+}
+
+/// The properties to pass on. `User` is the broker's to say; whoever else says it is not heard.
+fn without_user(properties: Properties<'_>) -> Bytes {
+    if properties.is_empty() {
+        return Bytes::new();
+    }
+    if properties.find(USER).is_none() {
+        return Bytes::copy_from_slice(properties.wire());
+    }
+    let mut kept = Vec::new();
+    for (name, value) in properties
+        .iter()
+        .filter(|(name, _)| !name.eq_ignore_ascii_case(USER.as_bytes()))
+    {
+        kept.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        kept.extend_from_slice(name);
+        kept.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
+        kept.extend_from_slice(value);
+    }
+    kept.into()
+}
+
+pub(super) fn assign<R>(task: &Assignment, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    let idempotent = if task.idempotent { flag::IDEMPOTENT } else { 0 };
+    let header = Header {
+        command: command::TASK,
+        flags: idempotent | task.priority << flag::PRIORITY_SHIFT,
+        code: task.attempt,
+        ms: millis(task.ttl).max(1),
+        id: task.token,
+        name: task.service.as_bytes(),
+        properties: Properties::trusted(&task.properties),
+    };
+    send(&[Piece::Part(&header.frame()), Piece::Parts(&task.body)])
+}
+
+pub(super) fn answer<R>(back: &Return, answer: &Answer, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    match answer {
+        Answer::Reply {
+            code,
+            partial,
+            ms,
+            properties,
+            body,
+        } => {
+            let header = Header {
+                command: command::REPLY,
+                flags: if *partial { flag::MORE } else { 0 },
+                code: *code,
+                ms: *ms,
+                id: back.id,
+                name: b"",
+                properties: Properties::trusted(properties),
+            };
+            send(&[
+                Piece::Parts(&back.envelope),
+                Piece::Part(&header.frame()),
+                Piece::Parts(body),
+            ])
+        }
+        Answer::Error {
+            status,
+            not_executed,
+            retry_after,
+            text,
+        } => {
+            let flags = if *not_executed { flag::NOT_EXECUTED } else { 0 };
+            let header = Header {
+                flags,
+                ms: millis(*retry_after),
+                ..error(back, *status)
+            };
+            with_text(back, &header, text, send)
+        }
+    }
+}
+
+fn error(back: &Return, status: Status) -> Header<'static> {
+    Header {
+        code: status.code(),
+        id: back.id,
+        name: status.word().as_bytes(),
+        ..Header::of(command::ERROR)
+    }
+}
+
+fn with_text<R>(
+    back: &Return,
+    header: &Header<'_>,
+    text: &str,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    let frame = header.frame();
+    let pieces = [
+        Piece::Parts(&back.envelope),
+        Piece::Part(&frame),
+        Piece::Part(text.as_bytes()),
+    ];
+    match pieces.split_last() {
+        Some((_, without_text)) if text.is_empty() => send(without_text),
+        _ => send(&pieces),
+    }
+}
+
+pub(super) fn cancel<R>(token: Id, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    send(&[Piece::Part(
+        &Header {
+            id: token,
+            ..Header::of(command::CANCEL)
+        }
+        .frame(),
+    )])
+}
+
+pub(super) fn notify<R>(notice: &Notice, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    match notice {
+        Notice::Unknown => send(&[Piece::Part(&Header::of(command::CONNECT).frame())]),
+        Notice::Bye => send(&[Piece::Part(&Header::of(command::BYE).frame())]),
+        Notice::Beat { promise } => send(&[Piece::Part(
+            &Header {
+                ms: millis(*promise),
+                ..Header::of(command::PING)
+            }
+            .frame(),
+        )]),
+        Notice::Pong(back) => {
+            let header = Header {
+                id: back.id,
+                ..Header::of(command::PONG)
+            };
+            send(&[Piece::Parts(&back.envelope), Piece::Part(&header.frame())])
+        }
+        Notice::Error { back, status, text } => with_text(back, &error(back, *status), text, send),
+        Notice::Config(settings) => {
+            let mut properties = Vec::new();
+            push_property("Broker", settings.broker.as_bytes(), &mut properties);
+            push_property(
+                "Max-Message",
+                settings.max_message.to_string().as_bytes(),
+                &mut properties,
+            );
+            push_property(
+                "Max-Frames",
+                settings.max_frames.to_string().as_bytes(),
+                &mut properties,
+            );
+            let header = Header {
+                code: Status::OK.code(),
+                ms: millis(settings.promise),
+                properties: Properties::trusted(&properties),
+                ..Header::of(command::CONFIG)
+            };
+            send(&[Piece::Part(&header.frame())])
+        }
+    }
+}
+
+const FIXED: usize = 20;
+const VERSION: u8 = 1;
+const USER: &str = "User";

@@ -1,0 +1,226 @@
+//! Bytes to messages and commands. Remembers what a read has cut in two.
+
+use bytes::Bytes;
+
+use super::Error;
+use crate::limits::Limits;
+use crate::wire::{self, Header, Message};
+
+/// What stands on the wire between two decisions.
+#[derive(Debug)]
+pub(super) enum Unit {
+    Message(Message),
+    /// A command frame's body.
+    Command(Vec<u8>),
+}
+
+/// What is allowed at present.
+#[derive(Debug)]
+pub(super) struct Rules<'a> {
+    limits: &'a Limits,
+    /// Before READY: bytes that the handshake may still take, and no messages.
+    handshake: Option<usize>,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn open(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            handshake: None,
+        }
+    }
+
+    pub(super) fn handshake(limits: &'a Limits, left: usize) -> Self {
+        Self {
+            limits,
+            handshake: Some(left),
+        }
+    }
+}
+
+/// At rest it owns no memory; in the middle of a message about as much as has arrived of it.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    header: [u8; Header::MAX],
+    header_len: usize,
+    frame: Option<Frame>,
+    command: Vec<u8>,
+    /// The message so far, in wire form.
+    message: Vec<u8>,
+    parts: usize,
+    payload: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    header: Header,
+    /// Bytes of its body still to come.
+    left: usize,
+}
+
+impl Inbox {
+    /// The next whole message or command at the front of `input`; `None` when all bytes have
+    /// been taken and none is complete.
+    pub(super) fn next(
+        &mut self,
+        input: &mut &[u8],
+        rules: &Rules<'_>,
+    ) -> Result<Option<Unit>, Error> {
+        if rules.handshake.is_none()
+            && !self.is_partial()
+            && let Some(len) = whole_message(input, rules.limits)?
+        {
+            let (wire, rest) = input.split_at(len);
+            *input = rest;
+            return Ok(Some(Unit::Message(Message::from_wire(
+                Bytes::copy_from_slice(wire),
+            ))));
+        }
+        loop {
+            if self.frame.is_none() {
+                let Some(header) = self.header(input)? else {
+                    return Ok(None);
+                };
+                self.admit(header, rules)?;
+            }
+            let Some(frame) = &mut self.frame else {
+                return Ok(None);
+            };
+            let (head, tail) = input.split_at(frame.left.min(input.len()));
+            *input = tail;
+            frame.left -= head.len();
+            let frame = *frame;
+            if frame.header.command {
+                &mut self.command
+            } else {
+                &mut self.message
+            }
+            .extend_from_slice(head);
+            if frame.left > 0 {
+                return Ok(None);
+            }
+            self.frame = None;
+            if frame.header.command {
+                return Ok(Some(Unit::Command(std::mem::take(&mut self.command))));
+            }
+            if !frame.header.more {
+                (self.parts, self.payload) = (0, 0);
+                let wire = std::mem::take(&mut self.message).into_boxed_slice();
+                return Ok(Some(Unit::Message(Message::from_wire(Bytes::from(wire)))));
+            }
+        }
+    }
+
+    /// Completes a header from `input`.
+    fn header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, Error> {
+        loop {
+            let have = self.header.get(..self.header_len).unwrap_or_default();
+            if let Some((header, _)) = Header::read(have)? {
+                self.header_len = 0;
+                return Ok(Some(header));
+            }
+            let Some((&byte, rest)) = input.split_first() else {
+                return Ok(None);
+            };
+            // A header that is not complete is shorter than the array.
+            if let Some(place) = self.header.get_mut(self.header_len) {
+                *place = byte;
+            }
+            self.header_len += 1;
+            *input = rest;
+        }
+    }
+
+    /// Checks a frame by its header alone: nothing is allocated for what may not come.
+    fn admit(&mut self, header: Header, rules: &Rules<'_>) -> Result<(), Error> {
+        let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+        match (rules.handshake, header.command) {
+            (Some(_), false) => return Err(Error::Early),
+            (Some(left), true) if size > left => {
+                return Err(Error::HandshakeTooLong {
+                    limit: rules.limits.handshake,
+                });
+            }
+            (None, true) if size > rules.limits.command => {
+                return Err(wire::Error::FrameTooLong {
+                    size: header.size,
+                    limit: rules.limits.command,
+                }
+                .into());
+            }
+            (_, true) => {}
+            (None, false) => {
+                (self.parts, self.payload) =
+                    admit_part(self.parts, self.payload, header, rules.limits)?;
+                header.write(&mut self.message);
+            }
+        }
+        self.frame = Some(Frame { header, left: size });
+        Ok(())
+    }
+
+    /// Whether a frame or a message has begun and not ended.
+    pub(super) fn is_partial(&self) -> bool {
+        self.frame.is_some() || self.header_len > 0 || !self.message.is_empty()
+    }
+
+    /// Bytes kept.
+    pub(super) fn len(&self) -> usize {
+        self.message.len() + self.command.len() + self.header_len
+    }
+}
+
+/// The length of the message at the front of `input`, if all of it is there in canonical form
+/// and no command interrupts it: then it can be taken by one copy.
+fn whole_message(input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
+    let (mut end, mut parts, mut payload) = (0, 0, 0);
+    loop {
+        let rest = input.get(end..).unwrap_or_default();
+        let Some((header, len)) = Header::read(rest)? else {
+            return Ok(None);
+        };
+        let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+        let reserved = rest.first().is_some_and(|flags| flags & !0b11 != 0);
+        if reserved || len != Header::len_for(size) {
+            return Ok(None);
+        }
+        (parts, payload) = admit_part(parts, payload, header, limits)?;
+        if rest.len() - len < size {
+            return Ok(None);
+        }
+        end += len + size;
+        if !header.more {
+            return Ok(Some(end));
+        }
+    }
+}
+
+/// The counts with one more part, if the limits allow it.
+fn admit_part(
+    parts: usize,
+    payload: usize,
+    header: Header,
+    limits: &Limits,
+) -> Result<(usize, usize), wire::Error> {
+    let size = header.size;
+    if size > limits.frame as u64 {
+        return Err(wire::Error::FrameTooLong {
+            size,
+            limit: limits.frame,
+        });
+    }
+    let total = payload as u64 + size;
+    if total > limits.message as u64 {
+        return Err(wire::Error::MessageTooLong {
+            size: total,
+            limit: limits.message,
+        });
+    }
+    if parts == limits.parts {
+        return Err(wire::Error::TooManyParts {
+            limit: limits.parts,
+        });
+    }
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    Ok((parts + 1, total))
+}

@@ -1,0 +1,421 @@
+//! One peer's whole conversation, as a state machine without a socket:
+//!
+//! ```text
+//! Greeting ──64 bytes──▶ Handshake ──READY──▶ Open ──▶ Closed
+//!     └──────────┴──────── any error, any deadline ────────┘
+//! ```
+//!
+//! Bytes go in with [`Session::receive`] and come out of [`Session::chunks`]; time goes in with
+//! every call. It is a pull parser: what is not asked for is not decoded, so bytes have
+//! back-pressure. What a message means is for others to say.
+
+mod error;
+mod inbox;
+mod outbox;
+mod pulse;
+
+pub use error::Error;
+pub use pulse::Heartbeat;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::limits::Limits;
+use crate::security::{Mechanism, Null, Step};
+use crate::time::{Time, earliest};
+use crate::wire::{Command, Greeting, Message, Metadata, Piece, SocketType};
+use inbox::{Inbox, Rules, Unit};
+use outbox::Outbox;
+use pulse::Pulse;
+
+/// What all sessions of one socket have in common.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our socket type.
+    pub kind: SocketType,
+    /// Our identity; empty for none.
+    pub identity: Bytes,
+    /// Further properties for READY.
+    pub properties: Vec<(Bytes, Bytes)>,
+    /// Heartbeats from the first moment; more can be asked for later with [`Session::watch`].
+    pub heartbeat: Option<Heartbeat>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A socket of type `kind` without identity and heartbeats, with default limits.
+    #[must_use]
+    pub fn new(kind: SocketType) -> Self {
+        Self {
+            kind,
+            identity: Bytes::new(),
+            properties: Vec::new(),
+            heartbeat: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a session makes of the bytes it is given.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// The handshake is done; messages may flow.
+    Open(Peer),
+    /// A whole message, of one part at least.
+    Message(Message),
+    /// A command after the handshake: nothing to act on, but a sign of life.
+    Sign,
+}
+
+/// Who the peer says it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Its minor version: 0 knows no PING.
+    pub minor: u8,
+    /// Socket type, identity and further properties.
+    pub metadata: Metadata,
+}
+
+/// See the [module's description](self).
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    state: State,
+    inbox: Inbox,
+    outbox: Outbox,
+    pulse: Pulse,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting {
+        bytes: [u8; Greeting::LEN],
+        have: usize,
+        mechanism: Box<dyn Mechanism>,
+        until: Time,
+    },
+    Handshake {
+        minor: u8,
+        mechanism: Box<dyn Mechanism>,
+        used: usize,
+        until: Time,
+    },
+    Open {
+        minor: u8,
+    },
+    Closed,
+}
+
+impl Session {
+    /// A conversation that begins now, with our greeting already in the outbox.
+    #[must_use]
+    pub fn new(now: Time, config: Arc<Config>) -> Self {
+        let ours = Metadata {
+            kind: config.kind,
+            identity: config.identity.clone(),
+            others: config.properties.clone(),
+        };
+        let mechanism = Box::new(Null::new(ours, config.limits.clone()));
+        let mut outbox = Outbox::default();
+        let greeting = Greeting {
+            minor: 1,
+            mechanism: mechanism.name(),
+            as_server: false,
+        };
+        outbox.bytes(now, &greeting.write());
+        Self {
+            state: State::Greeting {
+                bytes: [0; Greeting::LEN],
+                have: 0,
+                mechanism,
+                until: now + config.limits.handshake_time,
+            },
+            inbox: Inbox::default(),
+            outbox,
+            pulse: Pulse::new(now),
+            config,
+        }
+    }
+
+    /// Takes bytes off `input` until there is something to tell, or until there are none left.
+    /// Call it again with what remains; bytes it leaves are the caller's to keep.
+    ///
+    /// # Errors
+    /// The peer broke the protocol. The session is over; what is left in the outbox (possibly an
+    /// ERROR for the peer) should still be written before the stream is closed.
+    pub fn receive(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
+        if !input.is_empty() {
+            self.pulse.heard(now, input.len());
+        }
+        let heard = self.step(now, input);
+        match &heard {
+            Ok(Some(_)) => {}
+            Ok(None) => self.pulse.left(now, self.inbox.is_partial()),
+            Err(error) => self.fail(now, error),
+        }
+        heard
+    }
+
+    fn step(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
+        loop {
+            match &mut self.state {
+                State::Greeting { .. } => {
+                    if !self.greet(now, input)? {
+                        return Ok(None);
+                    }
+                }
+                State::Handshake { .. } => {
+                    let Some(peer) = self.shake(now, input)? else {
+                        return Ok(None);
+                    };
+                    return Ok(Some(Heard::Open(peer)));
+                }
+                State::Open { .. } => {
+                    return match self.inbox.next(input, &Rules::open(&self.config.limits))? {
+                        None => Ok(None),
+                        Some(Unit::Message(message)) => Ok(Some(Heard::Message(message))),
+                        Some(Unit::Command(body)) => {
+                            self.obey(now, &Command::read(&body)?)?;
+                            Ok(Some(Heard::Sign))
+                        }
+                    };
+                }
+                State::Closed => return Err(Error::Closed),
+            }
+        }
+    }
+
+    /// Collects the greeting; true when it is complete and agrees with ours.
+    fn greet(&mut self, now: Time, input: &mut &[u8]) -> Result<bool, Error> {
+        let State::Greeting {
+            bytes,
+            have,
+            mechanism,
+            until,
+        } = &mut self.state
+        else {
+            return Ok(true);
+        };
+        let room = bytes.get_mut(*have..).unwrap_or_default();
+        let (head, tail) = input.split_at(room.len().min(input.len()));
+        for (to, from) in room.iter_mut().zip(head) {
+            *to = *from;
+        }
+        *have += head.len();
+        *input = tail;
+        let Some(theirs) = Greeting::read(bytes.get(..*have).unwrap_or_default())? else {
+            return Ok(false);
+        };
+        if theirs.mechanism != mechanism.name() {
+            return Err(Error::Mechanism {
+                theirs: theirs.mechanism,
+            });
+        }
+        let (minor, until) = (theirs.minor, *until);
+        let State::Greeting { mut mechanism, .. } =
+            std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return Ok(true);
+        };
+        let mut out = Vec::new();
+        mechanism.begin(&mut out);
+        self.outbox.bytes(now, &out);
+        self.state = State::Handshake {
+            minor,
+            mechanism,
+            used: Greeting::LEN,
+            until,
+        };
+        Ok(true)
+    }
+
+    /// One command of the handshake after the other, until the peer is known.
+    fn shake(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Peer>, Error> {
+        let State::Handshake {
+            minor,
+            mechanism,
+            used,
+            ..
+        } = &mut self.state
+        else {
+            return Ok(None);
+        };
+        loop {
+            let before = input.len();
+            let left = self.config.limits.handshake.saturating_sub(*used);
+            let unit = self
+                .inbox
+                .next(input, &Rules::handshake(&self.config.limits, left))?;
+            *used += before - input.len();
+            let Some(Unit::Command(body)) = unit else {
+                return Ok(None);
+            };
+            let mut out = Vec::new();
+            let step = mechanism.hear(&Command::read(&body)?, &mut out)?;
+            self.outbox.bytes(now, &out);
+            let Step::Done(metadata) = step else {
+                continue;
+            };
+            let ours = self.config.kind;
+            if !ours.talks_to(metadata.kind) {
+                return Err(Error::Incompatible {
+                    ours,
+                    theirs: metadata.kind,
+                });
+            }
+            let minor = *minor;
+            self.state = State::Open { minor };
+            self.pulse
+                .watch(now, self.config.heartbeat.filter(|_| minor > 0));
+            return Ok(Some(Peer { minor, metadata }));
+        }
+    }
+
+    /// A command of the open session. Names that mean nothing here are ignored, as the RFC asks.
+    fn obey(&mut self, now: Time, command: &Command<'_>) -> Result<(), Error> {
+        match command.name {
+            Command::PING => {
+                let ping = command.ping()?;
+                self.pulse.promised(now, ping.ttl);
+                let mut pong = Vec::new();
+                Command::write(Command::PONG, ping.context, &mut pong);
+                self.outbox.pong(now, pong);
+                Ok(())
+            }
+            Command::ERROR => Err(Error::Refused {
+                reason: Bytes::copy_from_slice(command.reason()?),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues one message of the given pieces.
+    ///
+    /// # Errors
+    /// [`Error::NotOpen`] before the peer's READY has been read: a peer that gets a message too
+    /// early may close and never return. [`Error::OutboxFull`] when the peer takes less than it
+    /// is sent; nothing is queued then, and the connection should be given up.
+    pub fn send(&mut self, now: Time, pieces: &[Piece<'_>]) -> Result<(), Error> {
+        if !matches!(self.state, State::Open { .. }) {
+            return Err(Error::NotOpen);
+        }
+        if self.outbox.len() > self.config.limits.outbox {
+            return Err(Error::OutboxFull {
+                limit: self.config.limits.outbox,
+            });
+        }
+        self.outbox.message(now, pieces);
+        Ok(())
+    }
+
+    /// Does what is due at `now`: sends a PING, or finds that the peer has run out of time.
+    ///
+    /// # Errors
+    /// A deadline has passed: the session is over.
+    pub fn wake(&mut self, now: Time) -> Result<(), Error> {
+        let due = self.due(now);
+        if let Err(error) = &due {
+            self.fail(now, error);
+        }
+        due
+    }
+
+    fn due(&mut self, now: Time) -> Result<(), Error> {
+        match self.state {
+            State::Greeting { until, .. } | State::Handshake { until, .. } if until <= now => {
+                return Err(Error::HandshakeTimeout);
+            }
+            State::Closed => return Ok(()),
+            _ => {}
+        }
+        if self
+            .outbox
+            .stalled_since()
+            .is_some_and(|since| since + self.config.limits.stall_time <= now)
+        {
+            return Err(Error::Stalled {
+                waiting: self.outbox.len(),
+            });
+        }
+        if self.pulse.wake(now, &self.config.limits)? {
+            let mut ping = Vec::new();
+            Command::write_ping(self.pulse.ttl(), &mut ping);
+            let end = self.outbox.bytes(now, &ping);
+            self.pulse.pinged(end);
+        }
+        Ok(())
+    }
+
+    /// When [`wake`](Self::wake) has something to do, if ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let own = match self.state {
+            State::Greeting { until, .. } | State::Handshake { until, .. } => Some(until),
+            State::Open { .. } => self.pulse.deadline(&self.config.limits),
+            State::Closed => return None,
+        };
+        earliest(
+            own,
+            self.outbox
+                .stalled_since()
+                .map(|since| since + self.config.limits.stall_time),
+        )
+    }
+
+    /// Demands signs of life from now on, or no more. A peer of ZMTP 3.0 cannot give them and is
+    /// not asked; the caller has other means (TCP keepalive).
+    pub fn watch(&mut self, now: Time, heartbeat: Option<Heartbeat>) {
+        let able = matches!(self.state, State::Open { minor } if minor > 0);
+        self.pulse.watch(now, heartbeat.filter(|_| able));
+    }
+
+    /// Says whether the caller reads from the stream at present. While it does not, silence is
+    /// its own doing and counts against nobody.
+    pub fn reading(&mut self, now: Time, reading: bool) {
+        self.pulse.reading(now, reading);
+    }
+
+    /// Fills `slices` with what is to be written next; returns how many it filled, zero if
+    /// nothing waits.
+    pub fn chunks<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.outbox.chunks(slices)
+    }
+
+    /// The stream took the first `n` bytes of [`chunks`](Self::chunks).
+    pub fn wrote(&mut self, now: Time, n: usize) {
+        let written = self.outbox.advance(now, n);
+        self.pulse.wrote(now, written);
+    }
+
+    /// Bytes waiting to be written.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Bytes kept of a message that is not complete yet.
+    #[must_use]
+    pub fn partial(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Whether messages may be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Ends the session. Only a peer that can learn something from it is told why: libzmq never
+    /// comes back after an ERROR.
+    fn fail(&mut self, now: Time, error: &Error) {
+        if let Some(reason) = error.for_peer() {
+            let mut out = Vec::new();
+            Command::write_error(reason, &mut out);
+            self.outbox.bytes(now, &out);
+        }
+        self.state = State::Closed;
+    }
+}

@@ -1,0 +1,221 @@
+//! What waits to be written to one peer.
+//!
+//! Small things are copied one behind the other, large bodies are shared and gathered by the
+//! system. A PONG overtakes what is queued, but never cuts a frame in two.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::time::Time;
+use crate::wire::{Header, Piece};
+
+/// First the line, then the tail. At rest it owns next to no memory.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    line: VecDeque<Chunk>,
+    /// Copied frames behind the line, open for more.
+    tail: Vec<u8>,
+    /// Bytes of the first chunk (the tail, if there is no line) that have been written.
+    front: usize,
+    /// Bytes waiting.
+    len: usize,
+    /// Bytes ever written.
+    written: u64,
+    /// The newest PONG, not yet in line; and where the one in line ends.
+    pong: Option<Vec<u8>>,
+    pong_end: u64,
+    /// When something began to wait, or the peer last took something of it.
+    since: Time,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    /// Whole frames.
+    Frames(Vec<u8>),
+    /// Frames and, at the end, the header of the shared body that follows.
+    Head(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frames(bytes) | Self::Head(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Appends whole frames. Returns the position in the stream at which they end, or a little
+    /// less if a PONG overtakes them.
+    pub(super) fn bytes(&mut self, now: Time, frames: &[u8]) -> u64 {
+        self.begin(now);
+        self.tail.extend_from_slice(frames);
+        self.len += frames.len();
+        let pong = self.pong.as_ref().map_or(0, Vec::len);
+        self.written + (self.len - pong) as u64
+    }
+
+    /// Appends one message.
+    pub(super) fn message(&mut self, now: Time, pieces: &[Piece<'_>]) {
+        let Some((last, heads)) = pieces.split_last() else {
+            return;
+        };
+        // A body without parts leaves the last frame to the piece before it.
+        if matches!(last, Piece::Parts(body) if body.is_empty()) {
+            return self.message(now, heads);
+        }
+        self.begin(now);
+        let before = self.tail.len();
+        for piece in heads {
+            write_more(piece, &mut self.tail);
+        }
+        let shared = match last {
+            Piece::Part(body) => {
+                Header {
+                    more: false,
+                    command: false,
+                    size: body.len() as u64,
+                }
+                .write(&mut self.tail);
+                self.tail.extend_from_slice(body);
+                None
+            }
+            Piece::Parts(body) if body.wire().len() < SHARE => {
+                self.tail.extend_from_slice(body.wire());
+                None
+            }
+            Piece::Parts(body) => Some(body.wire().clone()),
+        };
+        self.len += self.tail.len() - before;
+        if let Some(body) = shared {
+            self.len += body.len();
+            self.close_tail(Chunk::Head);
+            self.line.push_back(Chunk::Shared(body));
+        } else if self.tail.len() >= FULL {
+            self.close_tail(Chunk::Frames);
+        }
+    }
+
+    /// Queues a PONG ahead of everything that has not begun. At most one waits in line and one
+    /// behind it: a flood of PINGs costs the last context only.
+    pub(super) fn pong(&mut self, now: Time, frame: Vec<u8>) {
+        self.begin(now);
+        self.len -= self.pong.as_ref().map_or(0, Vec::len);
+        self.len += frame.len();
+        self.pong = Some(frame);
+    }
+
+    fn line_up_pong(&mut self) {
+        if self.written < self.pong_end {
+            return;
+        }
+        let Some(pong) = self.pong.take() else {
+            return;
+        };
+        if self.line.is_empty() && self.front > 0 {
+            self.close_tail(Chunk::Frames);
+        }
+        // The first place where no frame is cut: the front itself if nothing of it is written.
+        let mut place = usize::from(self.front > 0);
+        while place > 0 && matches!(self.line.get(place - 1), Some(Chunk::Head(_))) {
+            place += 1;
+        }
+        let ahead: usize = self
+            .line
+            .iter()
+            .take(place)
+            .map(|chunk| chunk.bytes().len())
+            .sum();
+        self.pong_end = self.written + (ahead - self.front + pong.len()) as u64;
+        self.line.insert(place, Chunk::Frames(pong));
+    }
+
+    /// Fills `slices` with the next bytes to write; returns how many were filled.
+    pub(super) fn chunks<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.line_up_pong();
+        let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
+        let mut skip = self.front;
+        let mut filled = 0;
+        for (slice, chunk) in slices
+            .iter_mut()
+            .zip(self.line.iter().map(Chunk::bytes).chain(tail))
+        {
+            *slice = IoSlice::new(chunk.get(skip..).unwrap_or_default());
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// The first `n` bytes are written. Returns how many ever were.
+    pub(super) fn advance(&mut self, now: Time, n: usize) -> u64 {
+        self.since = now;
+        self.len -= n.min(self.len);
+        self.written += n as u64;
+        self.front += n;
+        while let Some(len) = self.line.front().map(|chunk| chunk.bytes().len())
+            && self.front >= len
+        {
+            self.front -= len;
+            self.line.pop_front();
+        }
+        if self.line.is_empty() && self.front >= self.tail.len() {
+            self.front = 0;
+            self.tail.clear();
+            if self.tail.capacity() > KEEP || self.line.capacity() > 0 {
+                (self.tail, self.line) = (Vec::new(), VecDeque::new());
+            }
+        }
+        self.written
+    }
+
+    /// Bytes waiting.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Since when nothing of what waits has been taken.
+    pub(super) fn stalled_since(&self) -> Option<Time> {
+        (self.len > 0).then_some(self.since)
+    }
+
+    fn begin(&mut self, now: Time) {
+        if self.len == 0 {
+            self.since = now;
+        }
+    }
+
+    fn close_tail(&mut self, form: fn(Vec<u8>) -> Chunk) {
+        if !self.tail.is_empty() {
+            self.line.push_back(form(std::mem::take(&mut self.tail)));
+        }
+    }
+}
+
+/// Frames of a piece behind which more follows.
+fn write_more(piece: &Piece<'_>, out: &mut Vec<u8>) {
+    let mut part = |body: &[u8]| {
+        Header {
+            more: true,
+            command: false,
+            size: body.len() as u64,
+        }
+        .write(out);
+        out.extend_from_slice(body);
+    };
+    match piece {
+        Piece::Part(body) => part(body),
+        Piece::Parts(message) => message.parts().for_each(part),
+    }
+}
+
+/// Bodies from here on are shared, not copied: below, one buffer is cheaper than two slices.
+const SHARE: usize = 4 << 10;
+/// A tail beyond this is closed: a PONG waits for one chunk at most.
+const FULL: usize = 64 << 10;
+/// An idle peer keeps a buffer up to this size.
+const KEEP: usize = 512;

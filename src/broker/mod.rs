@@ -270,6 +270,12 @@ impl Broker {
         self.outside = bytes;
     }
 
+    /// What all tasks cost together, in bytes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Config {

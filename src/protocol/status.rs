@@ -34,6 +34,12 @@ impl Status {
     /// The deadline passed while a worker had the task.
     pub const TIMEOUT: Self = Self(504);
 
+    /// The status of that number, known or not.
+    #[must_use]
+    pub const fn new(code: u16) -> Self {
+        Self(code)
+    }
+
     /// The number.
     #[must_use]
     pub const fn code(self) -> u16 {

@@ -103,6 +103,62 @@ impl<P: AsRef<[u8]>> FromIterator<P> for Message {
     }
 }
 
+impl From<&[u8]> for Message {
+    /// One part.
+    fn from(part: &[u8]) -> Self {
+        Self::single(part)
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    /// One part.
+    fn from(part: &[u8; N]) -> Self {
+        Self::single(part)
+    }
+}
+
+impl From<&str> for Message {
+    /// One part.
+    fn from(part: &str) -> Self {
+        Self::single(part.as_bytes())
+    }
+}
+
+impl From<String> for Message {
+    /// One part.
+    fn from(part: String) -> Self {
+        Self::single(part.as_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    /// One part.
+    fn from(part: Vec<u8>) -> Self {
+        Self::single(&part)
+    }
+}
+
+impl From<Bytes> for Message {
+    /// One part.
+    fn from(part: Bytes) -> Self {
+        Self::single(&part)
+    }
+}
+
+impl From<Vec<Bytes>> for Message {
+    /// As many parts as there are values.
+    fn from(parts: Vec<Bytes>) -> Self {
+        Self::new(parts)
+    }
+}
+
+impl From<()> for Message {
+    /// No part at all.
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Long parts are cut: a log line shows what a message is, not all of it.

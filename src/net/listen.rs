@@ -1,0 +1,183 @@
+//! Binding endpoints and accepting connections.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+use super::stream::{Address, ReadHalf, WriteHalf, split_ipc, split_tcp};
+use crate::wire::{Endpoint, Host};
+
+/// A bound endpoint. Dropping it unbinds, and removes the socket file of an ipc endpoint.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    endpoint: Endpoint,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Ipc(UnixListener, Option<PathBuf>),
+}
+
+/// Why an endpoint could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another process listens there.
+    #[error("{endpoint} is in use by another process: stop it or bind another endpoint")]
+    InUse {
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
+    /// Something else.
+    #[error("{endpoint} cannot be bound: {source}")]
+    Other {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Listener {
+    /// Binds. A port of 0 is chosen by the system; [`endpoint`](Self::endpoint) tells it.
+    ///
+    /// # Errors
+    /// The system refuses, or another process listens there. A socket file that nobody listens
+    /// on any more is replaced.
+    pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
+        let bound = match endpoint {
+            Endpoint::Tcp { host, port } => bind_tcp(host, *port).await,
+            Endpoint::Ipc { path } => bind_ipc(Path::new(path)),
+            Endpoint::Abstract { name } => bind_abstract(name),
+        };
+        bound.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse {
+                endpoint: endpoint.clone(),
+            },
+            _ => BindError::Other {
+                endpoint: endpoint.clone(),
+                source,
+            },
+        })
+    }
+
+    /// The endpoint as it is bound, with its real port.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The system's, of which running out of descriptors is the one to expect: it passes, and
+    /// calling again at once would only spin.
+    pub async fn accept(&self) -> io::Result<(ReadHalf, WriteHalf, Address)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                let (read, write) = split_tcp(stream)?;
+                Ok((read, write, Address::Tcp(address)))
+            }
+            Socket::Ipc(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let (read, write) = split_ipc(stream);
+                Ok((read, write, Address::Ipc))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Socket::Ipc(_, Some(path)) = &self.socket {
+            // Gone already, or not ours to remove: either way nothing is left to do.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+async fn bind_tcp(host: &Host, port: u16) -> io::Result<Listener> {
+    let addresses: Vec<SocketAddr> = match host {
+        Host::Any => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)],
+        Host::Address(address) => vec![SocketAddr::new(*address, port)],
+        Host::Name(name) => tokio::net::lookup_host((name.as_str(), port))
+            .await?
+            .collect(),
+    };
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for address in addresses {
+        match listen_tcp(address) {
+            Ok(listener) => {
+                let address = listener.local_addr()?;
+                let endpoint = Endpoint::Tcp {
+                    host: Host::Address(address.ip()),
+                    port: address.port(),
+                };
+                return Ok(Listener {
+                    socket: Socket::Tcp(listener),
+                    endpoint,
+                });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restarted broker must not wait for the old connections' last packets.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind_ipc(path: &Path) -> io::Result<Listener> {
+    let endpoint = Endpoint::Ipc {
+        path: path.to_string_lossy().into_owned(),
+    };
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    Ok(Listener {
+        socket: Socket::Ipc(listener, Some(path.to_owned())),
+        endpoint,
+    })
+}
+
+/// Whether a path is a socket on which nobody listens any more: its process was killed.
+fn is_stale(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    let refused = std::os::unix::net::UnixStream::connect(path).err();
+    is_socket && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn bind_abstract(name: &str) -> io::Result<Listener> {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    Ok(Listener {
+        socket: Socket::Ipc(listener, None),
+        endpoint: Endpoint::Abstract {
+            name: name.to_owned(),
+        },
+    })
+}
+
+const BACKLOG: u32 = 1024;

@@ -1,0 +1,26 @@
+//! Streams, clocks and waiting: what the deciding floors are kept free of. From here up, code
+//! does things.
+
+mod clock;
+mod dial;
+mod link;
+mod listen;
+mod redial;
+mod stream;
+
+pub use clock::Clock;
+pub use dial::dial;
+pub use link::{Link, LinkError};
+pub use listen::{BindError, Listener};
+pub use redial::Backoff;
+pub use stream::{Address, ReadHalf, WriteHalf};
+
+/// Fresh randomness from the system.
+///
+/// # Errors
+/// The system has none to give.
+pub fn entropy() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    Ok(seed)
+}

@@ -1,0 +1,159 @@
+//! A connected stream of either transport, in two halves.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
+
+use crate::session::Session;
+use crate::time::Time;
+
+/// Where a connection comes from or leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a Unix domain socket of this machine.
+    Ipc,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Ipc => f.write_str("ipc"),
+        }
+    }
+}
+
+/// The half that is read.
+#[derive(Debug)]
+pub enum ReadHalf {
+    /// TCP.
+    Tcp(tcp::OwnedReadHalf),
+    /// Unix domain.
+    Ipc(unix::OwnedReadHalf),
+}
+
+/// The half that is written. Dropping it ends our side of the stream.
+#[derive(Debug)]
+pub enum WriteHalf {
+    /// TCP.
+    Tcp(tcp::OwnedWriteHalf),
+    /// Unix domain.
+    Ipc(unix::OwnedWriteHalf),
+}
+
+/// Takes a TCP stream: no delay for small messages, and keepalive probes for peers that cannot
+/// be asked to answer a PING.
+///
+/// # Errors
+/// The system refuses an option.
+pub(super) fn split_tcp(stream: TcpStream) -> io::Result<(ReadHalf, WriteHalf)> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let (read, write) = stream.into_split();
+    Ok((ReadHalf::Tcp(read), WriteHalf::Tcp(write)))
+}
+
+pub(super) fn split_ipc(stream: UnixStream) -> (ReadHalf, WriteHalf) {
+    let (read, write) = stream.into_split();
+    (ReadHalf::Ipc(read), WriteHalf::Ipc(write))
+}
+
+impl ReadHalf {
+    /// Reads what is there. A read that does not fill the buffer tells the runtime that there is
+    /// no more, so the next call waits without asking the system again.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => Pin::new(half).poll_read(cx, buf),
+            Self::Ipc(half) => Pin::new(half).poll_read(cx, buf),
+        }
+    }
+
+    /// Waits until there is something to read or the peer has closed; true if it has closed,
+    /// whatever it may have left to read.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub async fn closed(&self) -> io::Result<bool> {
+        let ready = match self {
+            Self::Tcp(half) => half.ready(Interest::READABLE).await?,
+            Self::Ipc(half) => half.ready(Interest::READABLE).await?,
+        };
+        Ok(ready.is_read_closed())
+    }
+}
+
+impl WriteHalf {
+    /// Writes what waits in the session's outbox as far as the stream takes it without waiting;
+    /// true if nothing is left.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn flush(&self, now: Time, session: &mut Session) -> io::Result<bool> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = session.chunks(&mut slices);
+            let slices = slices.get(..filled).unwrap_or_default();
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            if offered == 0 {
+                return Ok(true);
+            }
+            match self.try_write(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    session.wrote(now, n);
+                    // The stream is full: asking again would only cost a call.
+                    if n < offered {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Self::Tcp(half), [one]) => half.try_write(one),
+            (Self::Ipc(half), [one]) => half.try_write(one),
+            (Self::Tcp(half), many) => half.try_write_vectored(many),
+            (Self::Ipc(half), many) => half.try_write_vectored(many),
+        }
+    }
+
+    /// Waits until the stream takes bytes again.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => half.as_ref().poll_write_ready(cx),
+            Self::Ipc(half) => half.as_ref().poll_write_ready(cx),
+        }
+    }
+}
+
+/// Chunks per system call.
+const SLICES: usize = 16;
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;

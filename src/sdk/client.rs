@@ -1,0 +1,361 @@
+//! Calling services by name.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::driver::{self, Command, Sink};
+use super::error::{BuildError, CallError};
+use super::ledger::Question;
+use super::reply::Reply;
+use super::speech::Dialect;
+use crate::limits::Limits;
+use crate::net::entropy;
+use crate::protocol::Name;
+use crate::wire::{Endpoint, EndpointError, Message, push_property};
+
+/// A client of a broker. Cheap to clone; all clones share one connection, which is made in the
+/// background and made again when it is lost. It ends with the last clone and the last call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    permits: Arc<Semaphore>,
+    next: AtomicU64,
+    ttl: Duration,
+    limits: Limits,
+}
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) dialect: Dialect,
+    pub(super) limits: Limits,
+    ttl: Duration,
+    outstanding: usize,
+}
+
+impl ClientBuilder {
+    /// Adds an endpoint that is used when those before it cannot be reached. After a good minute
+    /// there the client goes back to the first, if that answers again.
+    ///
+    /// # Errors
+    /// A text that is no endpoint.
+    pub fn fallback(mut self, endpoint: &str) -> Result<Self, EndpointError> {
+        self.endpoints.push(endpoint.parse()?);
+        Ok(self)
+    }
+
+    /// The language of the broker; S0/1 unless told otherwise. With a Majordomo dialect calls
+    /// wait for each other, for its replies carry no number, and a call that is given up costs a
+    /// new connection.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The time to live of calls that state none; 30 s unless told otherwise.
+    #[must_use]
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How many calls may be without an answer at once; more wait for their turn. 1024 unless told
+    /// otherwise; a scale0 broker allows a client 4096.
+    #[must_use]
+    pub fn max_outstanding(mut self, calls: usize) -> Self {
+        self.outstanding = calls.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Bounds of messages and connections.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the client on the current tokio runtime. Does not wait for a connection: calls do.
+    ///
+    /// # Errors
+    /// No tokio runtime, no randomness.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let seed = entropy()?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let shared = Shared {
+            commands,
+            permits: Arc::new(Semaphore::new(self.outstanding)),
+            next: AtomicU64::new(1),
+            ttl: self.ttl,
+            limits: self.limits.clone(),
+        };
+        runtime.spawn(driver::run(self, seed, inbox));
+        Ok(Client {
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+impl Client {
+    /// A client of the broker at one endpoint, with default settings.
+    ///
+    /// # Errors
+    /// A text that is no endpoint; no tokio runtime.
+    pub fn connect(endpoint: &str) -> Result<Self, BuildError> {
+        Self::builder(endpoint)?.build()
+    }
+
+    /// Settings for a client that prefers this endpoint.
+    ///
+    /// # Errors
+    /// A text that is no endpoint.
+    pub fn builder(endpoint: &str) -> Result<ClientBuilder, EndpointError> {
+        Ok(ClientBuilder {
+            endpoints: vec![endpoint.parse()?],
+            dialect: Dialect::default(),
+            limits: Limits::default(),
+            ttl: Duration::from_secs(30),
+            outstanding: 1024,
+        })
+    }
+
+    /// Calls a service and waits for its answer. Partial replies are put in front of the final one.
+    ///
+    /// Dropping the future cancels the task.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::is_safe_to_repeat`] says whether to try again.
+    pub async fn call(&self, service: &str, body: impl Into<Message>) -> Result<Reply, CallError> {
+        self.request(service).body(body).call().await
+    }
+
+    /// A call with options.
+    #[must_use]
+    pub fn request(&self, service: &str) -> Request {
+        Request {
+            client: self.clone(),
+            service: service.to_owned(),
+            ttl: self.shared.ttl,
+            idempotent: false,
+            priority: 0,
+            properties: Vec::new(),
+            body: Message::default(),
+        }
+    }
+}
+
+/// A call that has not been made yet.
+#[derive(Clone, Debug)]
+#[must_use = "a request does nothing until it is called"]
+pub struct Request {
+    client: Client,
+    service: String,
+    ttl: Duration,
+    idempotent: bool,
+    priority: u8,
+    properties: Vec<u8>,
+    body: Message,
+}
+
+impl Request {
+    /// How long an answer is waited for.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// The task may be started again: by the broker when its worker dies, by the client when the
+    /// connection is lost.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// 1 (low) to 7 (high); 4 unless told otherwise.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority.clamp(1, 7);
+        self
+    }
+
+    /// A property for the worker; names are at most 255 bytes.
+    pub fn property(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        push_property(name, value.as_ref(), &mut self.properties);
+        self
+    }
+
+    /// The body: a text, bytes, or several parts.
+    pub fn body(mut self, body: impl Into<Message>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Makes the call and waits for its answer. Partial replies are put in front of the final one.
+    ///
+    /// Dropping the future cancels the task.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call(self) -> Result<Reply, CallError> {
+        let (answer, answered) = oneshot::channel();
+        let call = self
+            .submit(Sink::Whole {
+                answer,
+                gathered: Vec::new(),
+                size: 0,
+            })
+            .await?;
+        let reply = answered.await.map_err(|_| CallError::Closed)?;
+        call.done();
+        let reply = reply?;
+        if reply.code >= 400 {
+            Err(CallError::Failed(reply))
+        } else {
+            Ok(reply)
+        }
+    }
+
+    /// Makes the call and gives its replies as they come, the final one last.
+    ///
+    /// Dropping the stream cancels the task.
+    ///
+    /// # Errors
+    /// The call could not be made. What happens later comes out of the stream.
+    pub async fn stream(self) -> Result<Stream, CallError> {
+        let (replies, arrived) = mpsc::unbounded_channel();
+        let unread = Arc::new(AtomicUsize::new(0));
+        let call = self
+            .submit(Sink::Stream {
+                replies,
+                unread: Arc::clone(&unread),
+            })
+            .await?;
+        Ok(Stream {
+            call: Some(call),
+            arrived,
+            unread,
+        })
+    }
+
+    async fn submit(self, sink: Sink) -> Result<Call, CallError> {
+        let service = Name::service(self.service.as_bytes())?;
+        let shared = &self.client.shared;
+        let (size, limit) = (self.body.payload(), shared.limits.message);
+        if size > limit {
+            return Err(CallError::TooLarge { size, limit });
+        }
+        let permit =
+            tokio::time::timeout(self.ttl, Arc::clone(&shared.permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| CallError::Timeout {
+            ttl: self.ttl,
+            sent: false,
+        })?;
+        let permit = permit.map_err(|_| CallError::Closed)?;
+        let id = shared.next.fetch_add(1, Ordering::Relaxed);
+        let question = Question {
+            service,
+            ttl: self.ttl,
+            idempotent: self.idempotent,
+            priority: self.priority,
+            properties: Bytes::from(self.properties),
+            body: self.body,
+        };
+        let commands = shared.commands.clone();
+        commands
+            .send(Command::Ask { id, question, sink })
+            .map_err(|_| CallError::Closed)?;
+        Ok(Call {
+            id,
+            commands,
+            done: false,
+            _permit: permit,
+        })
+    }
+}
+
+/// A call under way; dropping it cancels the task.
+#[derive(Debug)]
+pub struct Call {
+    id: u64,
+    commands: mpsc::UnboundedSender<Command>,
+    done: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Call {
+    fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.done {
+            // A driver that is gone has nothing to cancel.
+            let _ = self.commands.send(Command::Cancel { id: self.id });
+        }
+    }
+}
+
+/// The replies to one call. Ends after the final one, or after an error.
+#[derive(Debug)]
+pub struct Stream {
+    call: Option<Call>,
+    arrived: mpsc::UnboundedReceiver<Result<Reply, CallError>>,
+    unread: Arc<AtomicUsize>,
+}
+
+impl Stream {
+    /// The next reply; `None` after the last.
+    ///
+    /// Cancel safe: nothing is lost when the future is dropped.
+    pub fn next(&mut self) -> impl Future<Output = Option<Result<Reply, CallError>>> {
+        std::future::poll_fn(|cx| self.poll(cx))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
+        if self.call.is_none() {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = self.arrived.poll_recv(cx) else {
+            return Poll::Pending;
+        };
+        let next = next.unwrap_or(Err(CallError::Closed));
+        let last = match &next {
+            Ok(reply) => {
+                self.unread
+                    .fetch_sub(reply.body.wire().len(), Ordering::Relaxed);
+                reply.is_final()
+            }
+            Err(_) => true,
+        };
+        if last && let Some(call) = self.call.take() {
+            call.done();
+        }
+        Poll::Ready(Some(match next {
+            Ok(reply) if reply.code >= 400 => Err(CallError::Failed(reply)),
+            next => next,
+        }))
+    }
+}
+
+impl futures_core::Stream for Stream {
+    type Item = Result<Reply, CallError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll(cx)
+    }
+}

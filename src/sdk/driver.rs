@@ -1,0 +1,440 @@
+//! The task behind a [`Client`](super::Client): keeps one connection and the ledger of its calls.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::client::ClientBuilder;
+use super::error::CallError;
+use super::ledger::{Ended, Ledger, Question};
+use super::reply::Reply;
+use super::route::Route;
+use super::speech::{self, Dialect, ToClient};
+use super::{HEARTBEAT, session_config};
+use crate::limits::Limits;
+use crate::net::{Backoff, Clock, Link, LinkError};
+use crate::session::{self, Heard};
+use crate::wire::{Builder, Endpoint, Message};
+
+/// What a client tells its driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    Ask {
+        id: u64,
+        question: Question,
+        sink: Sink,
+    },
+    Cancel {
+        id: u64,
+    },
+}
+
+/// Where a call's replies go.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// One answer, partial replies in front of it.
+    Whole {
+        answer: oneshot::Sender<Result<Reply, CallError>>,
+        gathered: Vec<Message>,
+        size: usize,
+    },
+    /// Each as it comes, within a bound of bytes that are not read yet.
+    Stream {
+        replies: mpsc::UnboundedSender<Result<Reply, CallError>>,
+        unread: Arc<AtomicUsize>,
+    },
+}
+
+impl Sink {
+    /// Takes a partial reply; false if that is too much.
+    fn partial(&mut self, reply: Reply, limit: usize) -> bool {
+        let bytes = reply.body.wire().len();
+        match self {
+            Self::Whole { gathered, size, .. } => {
+                *size += bytes;
+                gathered.push(reply.body);
+                *size <= limit
+            }
+            Self::Stream { replies, unread } => {
+                let before = unread.fetch_add(bytes, Ordering::Relaxed);
+                // Whoever does not listen any more has cancelled, and that is on its way to us.
+                let _ = replies.send(Ok(reply));
+                before + bytes <= limit
+            }
+        }
+    }
+
+    /// The end, good or bad.
+    fn finish(self, result: Result<Reply, CallError>) {
+        match self {
+            Self::Whole {
+                answer, gathered, ..
+            } => {
+                let result = result.map(|reply| Reply {
+                    body: join(gathered, reply.body),
+                    ..reply
+                });
+                // Whoever does not listen any more has cancelled.
+                let _ = answer.send(result);
+            }
+            Self::Stream { replies, unread } => {
+                if let Ok(reply) = &result {
+                    unread.fetch_add(reply.body.wire().len(), Ordering::Relaxed);
+                }
+                let _ = replies.send(result);
+            }
+        }
+    }
+}
+
+fn join(gathered: Vec<Message>, last: Message) -> Message {
+    if gathered.is_empty() {
+        return last;
+    }
+    let mut builder = Builder::default();
+    for message in gathered.iter().chain([&last]) {
+        builder.parts(message);
+    }
+    builder.finish()
+}
+
+/// Runs until the client is gone and every call has ended.
+pub(super) async fn run(
+    settings: ClientBuilder,
+    seed: [u8; 32],
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+) {
+    let ClientBuilder {
+        endpoints,
+        dialect,
+        limits,
+        ..
+    } = settings;
+    let clock = Clock::start();
+    let window = if dialect.is_majordomo() {
+        1
+    } else {
+        usize::MAX
+    };
+    let mut driver = Driver {
+        clock,
+        dialect,
+        config: session_config(&limits, Some(HEARTBEAT)),
+        limits,
+        ledger: Ledger::new(window),
+        route: Route::new(endpoints, Backoff::new(seed)),
+        link: None,
+        old: None,
+        next_number: 0,
+        connecting: None,
+        returning: false,
+    };
+    driver.connect(Duration::ZERO);
+    let mut open = true;
+    while open || !driver.ledger.is_empty() {
+        driver.send();
+        let wake = [driver.ledger.deadline(), driver.return_at()]
+            .into_iter()
+            .fold(None, crate::time::earliest);
+        let sleep = tokio::time::sleep_until(clock.instant(wake.unwrap_or_default()));
+        tokio::select! {
+            command = inbox.recv(), if open => match command {
+                Some(command) => {
+                    driver.obey(command);
+                    // Others that came meanwhile share a write.
+                    for _ in 0..BATCH {
+                        let Ok(command) = inbox.try_recv() else { break };
+                        driver.obey(command);
+                    }
+                }
+                None => open = false,
+            },
+            heard = heard(&mut driver.link) => driver.heard(Which::Current, heard),
+            heard = heard(&mut driver.old) => driver.heard(Which::Old, heard),
+            link = connected(&mut driver.connecting) => driver.connected(link),
+            () = sleep, if wake.is_some() => driver.wake(),
+        }
+    }
+    for sink in driver.ledger.close() {
+        sink.finish(Err(CallError::Closed));
+    }
+    if let Some((_, mut link)) = driver.link.take() {
+        // Cancels of the last calls; a broker that does not take them sees the connection end.
+        let _ = tokio::time::timeout(Duration::from_secs(1), link.flush()).await;
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, LinkError>> + Send>>;
+
+struct Driver {
+    clock: Clock,
+    dialect: Dialect,
+    config: Arc<session::Config>,
+    limits: Limits,
+    ledger: Ledger<Sink>,
+    route: Route,
+    /// The connection in use, and its number.
+    link: Option<(u32, Link)>,
+    /// The one before, as long as calls on it have no answer.
+    old: Option<(u32, Link)>,
+    next_number: u32,
+    connecting: Option<Connecting>,
+    /// The attempt is for the preferred endpoint, while another is in use.
+    returning: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Current,
+    Old,
+}
+
+async fn heard(link: &mut Option<(u32, Link)>) -> Result<Heard, LinkError> {
+    match link {
+        Some((_, link)) => link.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn connected(connecting: &mut Option<Connecting>) -> Result<Link, LinkError> {
+    match connecting {
+        Some(connecting) => connecting.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Driver {
+    /// Begins to connect to the route's current endpoint after a pause.
+    fn connect(&mut self, pause: Duration) {
+        if let Some(endpoint) = self.route.current().cloned() {
+            self.begin(endpoint, pause);
+        }
+    }
+
+    fn begin(&mut self, endpoint: Endpoint, pause: Duration) {
+        let (config, clock) = (Arc::clone(&self.config), self.clock);
+        self.connecting = Some(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            Link::open(&endpoint, config, clock).await
+        }));
+    }
+
+    /// An attempt has ended: for the current endpoint, or for the preferred one while another is
+    /// in use.
+    fn connected(&mut self, link: Result<Link, LinkError>) {
+        self.connecting = None;
+        let returning = std::mem::take(&mut self.returning);
+        let now = self.clock.now();
+        match link {
+            Ok(link) => {
+                if returning {
+                    self.route.returned(now);
+                } else {
+                    self.route.connected(now);
+                }
+                tracing::debug!(
+                    endpoint = self.route.current().map(tracing::field::display),
+                    "connected"
+                );
+                self.next_number += 1;
+                let former = self.link.replace((self.next_number, link));
+                self.old = former.filter(|(number, _)| self.ledger.on_link(*number) > 0);
+            }
+            Err(_) if self.link.is_some() => self.route.stayed(now),
+            Err(error) => {
+                tracing::debug!(endpoint = self.route.current().map(tracing::field::display), %error, "not connected");
+                let pause = self.route.failed(now);
+                self.connect(pause);
+            }
+        }
+    }
+
+    /// When to try the preferred endpoint again.
+    fn return_at(&self) -> Option<crate::time::Time> {
+        let able = self.link.is_some() && self.connecting.is_none() && self.old.is_none();
+        able.then(|| self.route.return_at()).flatten()
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ask { id, question, sink } => {
+                self.ledger.submit(self.clock.now(), id, question, sink)
+            }
+            Command::Cancel { id } => {
+                if let Some(number) = self.ledger.cancel(id) {
+                    self.cancel_on(number, id);
+                }
+            }
+        }
+    }
+
+    /// Tells the broker that nobody waits for a task any more. Where that cannot be said, the
+    /// connection goes: its late answer would be taken for the next call's.
+    fn cancel_on(&mut self, number: u32, id: u64) {
+        let which = if self
+            .link
+            .as_ref()
+            .is_some_and(|(current, _)| *current == number)
+        {
+            Which::Current
+        } else {
+            Which::Old
+        };
+        let dialect = self.dialect;
+        let Some((_, link)) = self.place(which) else {
+            return;
+        };
+        if speech::cancel(dialect, id, |pieces| link.send(pieces)).is_none() {
+            self.lose(which);
+        }
+    }
+
+    fn place(&mut self, which: Which) -> &mut Option<(u32, Link)> {
+        match which {
+            Which::Current => &mut self.link,
+            Which::Old => &mut self.old,
+        }
+    }
+
+    /// Sends what is to be sent.
+    fn send(&mut self) {
+        let now = self.clock.now();
+        let Some((number, link)) = &mut self.link else {
+            return;
+        };
+        let mut broken = false;
+        while self.ledger.has_to_send() && link.waiting() < HIGH_WATER {
+            let Some((id, question, ttl)) = self.ledger.next_to_send(now, *number) else {
+                break;
+            };
+            broken |=
+                speech::ask(self.dialect, id, &question, ttl, |pieces| link.send(pieces)).is_err();
+        }
+        broken |= link.push().is_err();
+        if broken {
+            self.lose(Which::Current);
+        }
+    }
+
+    fn heard(&mut self, which: Which, heard: Result<Heard, LinkError>) {
+        let mut next = heard.map(Some);
+        loop {
+            match next {
+                Ok(Some(Heard::Message(message))) => self.message(message),
+                Ok(Some(Heard::Open(_) | Heard::Sign)) => {}
+                Ok(None) => break,
+                Err(_) => return self.lose(which),
+            }
+            let Some((_, link)) = self.place(which) else {
+                return;
+            };
+            next = link.heard_already();
+        }
+        if self
+            .old
+            .as_ref()
+            .is_some_and(|(number, _)| self.ledger.on_link(*number) == 0)
+        {
+            self.old = None;
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        let only = self
+            .dialect
+            .is_majordomo()
+            .then(|| self.ledger.only())
+            .flatten();
+        let service = only.and_then(|id| self.ledger.service(id)).cloned();
+        match speech::hear_as_client(self.dialect, message, service.as_ref(), &self.limits) {
+            ToClient::Reply { id, reply } => {
+                let Some(id) = id.or(only) else {
+                    return;
+                };
+                if reply.partial {
+                    self.partial(id, reply);
+                } else if let Some(sink) = self.ledger.finish(id) {
+                    sink.finish(Ok(reply));
+                }
+            }
+            ToClient::Refused {
+                id,
+                status,
+                not_executed,
+                retry_after,
+                text,
+            } => {
+                if let Some(sink) = self.ledger.finish(id) {
+                    sink.finish(Err(CallError::Refused {
+                        status,
+                        text,
+                        not_executed,
+                        retry_after,
+                    }));
+                }
+            }
+            ToClient::Nothing => {}
+        }
+    }
+
+    fn partial(&mut self, id: u64, reply: Reply) {
+        let limit = self.limits.message;
+        let Some(sink) = self.ledger.partial(id) else {
+            return;
+        };
+        if !sink.partial(reply, limit)
+            && let Some(Ended { who, sent, .. }) = self.ledger.end(id)
+        {
+            who.finish(Err(CallError::Overrun { limit }));
+            if let Some(number) = sent {
+                self.cancel_on(number, id);
+            }
+        }
+    }
+
+    /// A connection is gone.
+    fn lose(&mut self, which: Which) {
+        let Some((number, _)) = self.place(which).take() else {
+            return;
+        };
+        for Ended { who, .. } in self.ledger.lost(number) {
+            who.finish(Err(CallError::Unknown));
+        }
+        if matches!(which, Which::Current) {
+            // An attempt to return to the preferred endpoint goes on as the next connection.
+            if self.connecting.is_none() {
+                let pause = self.route.failed(self.clock.now());
+                self.connect(pause);
+            }
+        }
+    }
+
+    /// Does what time demands.
+    fn wake(&mut self) {
+        let now = self.clock.now();
+        while let Some(Ended { id, who, ttl, sent }) = self.ledger.expire(now) {
+            who.finish(Err(CallError::Timeout {
+                ttl,
+                sent: sent.is_some(),
+            }));
+            if let Some(number) = sent {
+                self.cancel_on(number, id);
+            }
+        }
+        if self.return_at().is_some_and(|at| at <= now)
+            && let Some(endpoint) = self.route.preferred().cloned()
+        {
+            self.returning = true;
+            self.begin(endpoint, Duration::ZERO);
+        }
+    }
+}
+
+/// Commands taken in one go.
+const BATCH: usize = 256;
+/// Bytes that may wait to be written before calls wait instead.
+const HIGH_WATER: usize = 1 << 20;

@@ -1,0 +1,162 @@
+//! What can go wrong, and whether asking again is safe then.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::reply::Reply;
+use crate::protocol::{NameError, Status};
+use crate::wire::EndpointError;
+
+/// Why a call has no good answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The worker answered with a code of 400 or more.
+    #[error("the worker answered {}: {}", .0.code(), .0.text())]
+    Failed(Reply),
+    /// The broker refused the task or gave it up.
+    #[error("{status}{}{text}", if text.is_empty() { "" } else { ": " })]
+    Refused {
+        /// Why.
+        status: Status,
+        /// The broker's words; may be empty.
+        text: String,
+        /// No worker has begun with it.
+        not_executed: bool,
+        /// When it makes sense to ask again, if the broker knows.
+        retry_after: Option<Duration>,
+    },
+    /// No answer came in time. Tasks that were never sent are safe to repeat.
+    #[error("no answer within {ttl:?}")]
+    Timeout {
+        /// The task's time to live.
+        ttl: Duration,
+        /// It was sent to a broker; a worker may have begun with it.
+        sent: bool,
+    },
+    /// The connection was lost after the task was sent. Whether it was or will be done is not
+    /// known; it was not sent again because it is not idempotent.
+    #[error("the connection was lost: the task may have been done")]
+    Unknown,
+    /// The replies came faster than they were read, and no more of them may be kept.
+    #[error("more than {limit} bytes of replies wait to be read")]
+    Overrun {
+        /// What may be kept.
+        limit: usize,
+    },
+    /// The message is more than a broker takes.
+    #[error("task of {size} bytes, limit {limit}")]
+    TooLarge {
+        /// The body's size.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The service's name cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The client was closed, or its runtime is gone.
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl CallError {
+    /// Whether the same call can be made again without the risk that the task is done twice.
+    #[must_use]
+    pub fn is_safe_to_repeat(&self) -> bool {
+        match self {
+            Self::Refused { not_executed, .. } => *not_executed,
+            Self::Timeout { sent, .. } => !sent,
+            Self::TooLarge { .. } | Self::Name(_) => true,
+            Self::Failed(_) | Self::Unknown | Self::Overrun { .. } | Self::Closed => false,
+        }
+    }
+
+    /// The status that the worker or the broker gave.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Failed(reply) => Some(reply.code()),
+            Self::Refused { status, .. } => Some(status.code()),
+            _ => None,
+        }
+    }
+
+    /// When it makes sense to ask again, if the broker knows.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A handler's way to say that it could not do the task: a status of 400 or more and a body.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{code}: {}", String::from_utf8_lossy(.body))]
+pub struct Failure {
+    /// 400 to 599; 422 for a bad argument, 500 for trouble of the worker's own.
+    pub code: u16,
+    /// For the client.
+    pub body: Bytes,
+}
+
+impl Failure {
+    /// A failure with a code and a text.
+    pub fn new(code: u16, body: impl Into<Bytes>) -> Self {
+        Self {
+            code,
+            body: body.into(),
+        }
+    }
+}
+
+impl From<String> for Failure {
+    /// 500 and the text.
+    fn from(text: String) -> Self {
+        Self::new(500, text)
+    }
+}
+
+impl From<&str> for Failure {
+    /// 500 and the text.
+    fn from(text: &str) -> Self {
+        Self::new(500, text.to_owned())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// 500 and the error's text.
+    fn from(error: std::io::Error) -> Self {
+        error.to_string().into()
+    }
+}
+
+/// Why a client or worker cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A text that is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// No endpoint at all.
+    #[error("at least one endpoint is needed")]
+    NoEndpoint,
+    /// A service's name that cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A worker without services.
+    #[error("a worker needs at least one service")]
+    NoService,
+    /// The same service twice.
+    #[error("service {0} has two handlers")]
+    Twice(String),
+    /// The system has no randomness.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Not called inside a tokio runtime.
+    #[error("a client needs a tokio runtime around it")]
+    NoRuntime,
+}

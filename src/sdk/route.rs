@@ -1,0 +1,149 @@
+//! Which of several endpoints to use: the first is preferred, one at a time.
+
+use std::time::Duration;
+
+use crate::net::Backoff;
+use crate::time::Time;
+use crate::wire::Endpoint;
+
+/// Decides where to connect next and when. Pure: time and outcomes in, decisions out.
+#[derive(Debug)]
+pub(super) struct Route {
+    endpoints: Vec<Endpoint>,
+    current: usize,
+    /// Failures at the current endpoint in a row.
+    failures: u32,
+    backoff: Backoff,
+    connected: Option<Time>,
+}
+
+impl Route {
+    /// `endpoints` holds at least one.
+    pub(super) fn new(endpoints: Vec<Endpoint>, backoff: Backoff) -> Self {
+        Self {
+            endpoints,
+            current: 0,
+            failures: 0,
+            backoff,
+            connected: None,
+        }
+    }
+
+    /// Where to connect.
+    pub(super) fn current(&self) -> Option<&Endpoint> {
+        self.endpoints.get(self.current)
+    }
+
+    /// The endpoint that is liked best, unless it is the current one.
+    pub(super) fn preferred(&self) -> Option<&Endpoint> {
+        (self.current > 0).then(|| self.endpoints.first()).flatten()
+    }
+
+    /// The current endpoint answers.
+    pub(super) fn connected(&mut self, now: Time) {
+        self.connected = Some(now);
+        self.failures = 0;
+    }
+
+    /// The preferred endpoint answers again, and is used from here.
+    pub(super) fn returned(&mut self, now: Time) {
+        self.current = 0;
+        self.connected(now);
+    }
+
+    /// The current endpoint could not be reached, or was lost: how long to wait before the next
+    /// attempt. After two failures in a row the next endpoint has its turn.
+    pub(super) fn failed(&mut self, now: Time) -> Duration {
+        // A link that held for a while was no failure to connect.
+        if self
+            .connected
+            .take()
+            .is_some_and(|since| since + HEALTHY <= now)
+        {
+            self.backoff.succeeded();
+        }
+        self.failures += 1;
+        if self.failures >= TRIES {
+            self.failures = 0;
+            self.current = (self.current + 1) % self.endpoints.len().max(1);
+        }
+        self.backoff.failed()
+    }
+
+    /// When to try the preferred endpoint again: after the current one has been good for a
+    /// minute.
+    pub(super) fn return_at(&self) -> Option<Time> {
+        self.preferred()?;
+        self.connected.map(|since| since + RETURN)
+    }
+
+    /// The preferred endpoint does not answer yet.
+    pub(super) fn stayed(&mut self, now: Time) {
+        self.connected = Some(now);
+    }
+}
+
+/// Attempts before the next endpoint has its turn.
+const TRIES: u32 = 2;
+/// A link that held so long resets the backoff.
+const HEALTHY: Duration = Duration::from_secs(1);
+const RETURN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(endpoints: usize) -> Route {
+        let endpoints = (0..endpoints)
+            .map(|n| format!("tcp://h{n}:1").parse().unwrap())
+            .collect();
+        Route::new(endpoints, Backoff::new([7; 32]))
+    }
+
+    fn host(route: &Route) -> String {
+        route.current().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_next_endpoint_has_its_turn_after_two_failures() {
+        let mut route = route(3);
+        let mut seen = Vec::new();
+        for _ in 0..7 {
+            seen.push(host(&route));
+            route.failed(Time::ZERO);
+        }
+        let expected = [0, 0, 1, 1, 2, 2, 0].map(|n| format!("tcp://h{n}:1"));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_good_link_resets_the_wait_and_a_brief_one_does_not() {
+        let mut route = route(1);
+        for _ in 0..6 {
+            route.failed(Time::ZERO);
+        }
+        route.connected(Time::ZERO);
+        assert!(
+            route.failed(Time::from_millis(10)) > Duration::from_secs(2),
+            "it broke at once"
+        );
+        route.connected(Time::from_millis(20));
+        assert!(route.failed(Time::from_millis(5000)) < Duration::from_millis(150));
+    }
+
+    #[test]
+    fn the_preferred_endpoint_is_tried_again_after_a_good_minute() {
+        let mut route = route(2);
+        route.connected(Time::ZERO);
+        assert_eq!(route.return_at(), None, "this is the preferred one");
+        route.failed(Time::ZERO);
+        route.failed(Time::ZERO);
+        route.connected(Time::from_millis(1000));
+        assert_eq!(route.return_at(), Some(Time::from_millis(61_000)));
+        route.stayed(Time::from_millis(61_000));
+        assert_eq!(route.return_at(), Some(Time::from_millis(121_000)));
+        route.returned(Time::from_millis(121_000));
+        assert_eq!(host(&route), "tcp://h0:1");
+        assert_eq!(route.return_at(), None);
+    }
+}

@@ -1,0 +1,461 @@
+//! What clients and workers say and hear, in each dialect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ledger::Question;
+use super::reply::Reply;
+use crate::limits::Limits;
+use crate::protocol::scale0::{Header, command, flag};
+use crate::protocol::{Id, Name, Status};
+use crate::time::millis;
+use crate::wire::{Message, Piece, Properties};
+
+/// The language to speak to the broker.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// S0/1, to a scale0 broker.
+    #[default]
+    Scale0,
+    /// Majordomo 0.1 (RFC 7), to any other broker.
+    Mdp01,
+    /// Majordomo 0.2 (RFC 18).
+    Mdp02,
+    /// Majordomo 0.2 with an empty frame in front, for brokers that want it. A service name
+    /// missing from its replies is not missed.
+    Mdp02Delimited,
+}
+
+impl Dialect {
+    /// Whether it has no numbers for tasks, no deadlines, and one task at a time.
+    #[must_use]
+    pub fn is_majordomo(self) -> bool {
+        self != Self::Scale0
+    }
+
+    /// Frames in front of the header.
+    fn prefix(self) -> &'static [Piece<'static>] {
+        match self {
+            Self::Mdp01 | Self::Mdp02Delimited => &[Piece::Part(b"")],
+            Self::Scale0 | Self::Mdp02 => &[],
+        }
+    }
+}
+
+/// What a client hears.
+#[derive(Debug)]
+pub(super) enum ToClient {
+    Reply {
+        /// `None` where the dialect has no numbers.
+        id: Option<u64>,
+        reply: Reply,
+    },
+    Refused {
+        id: u64,
+        status: Status,
+        not_executed: bool,
+        retry_after: Option<Duration>,
+        text: String,
+    },
+    /// Nothing that matters.
+    Nothing,
+}
+
+/// What a worker hears.
+#[derive(Debug)]
+pub(super) enum ToWorker {
+    Task(Job),
+    Cancel(Bytes),
+    /// A sign of life.
+    Beat,
+    /// One that wants an answer.
+    Ping(Id),
+    /// The broker does not know us.
+    Unknown,
+    /// The broker's own promise.
+    Config(Duration),
+    Refused {
+        status: Status,
+        text: String,
+    },
+    /// The session is over.
+    Bye,
+    Nothing,
+}
+
+/// A task as it arrives at a worker.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Goes back with every reply.
+    pub(super) token: Bytes,
+    /// `None` where the dialect leaves it to the connection.
+    pub(super) service: Option<Name>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) attempt: u16,
+    pub(super) idempotent: bool,
+    pub(super) properties: Bytes,
+    pub(super) body: Message,
+}
+
+/// What a worker says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Presence {
+    pub(super) name: Name,
+    pub(super) capacity: u16,
+    pub(super) promise: Duration,
+    /// Offers as they stand on the wire, `name;attribute…`.
+    pub(super) offers: Vec<Bytes>,
+}
+
+/// A client's task.
+pub(super) fn ask<R>(
+    dialect: Dialect,
+    id: u64,
+    question: &Question,
+    ttl: Duration,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    if dialect == Dialect::Scale0 {
+        let idempotent = if question.idempotent {
+            flag::IDEMPOTENT
+        } else {
+            0
+        };
+        let header = Header {
+            flags: idempotent | question.priority << flag::PRIORITY_SHIFT,
+            ms: millis(ttl).max(1),
+            id: Id(id.to_be_bytes()),
+            name: question.service.as_bytes(),
+            properties: Properties::trusted(&question.properties),
+            ..Header::of(command::TASK)
+        };
+        return send(&[Piece::Part(&header.frame()), Piece::Parts(&question.body)]);
+    }
+    let mut pieces = dialect.prefix().to_vec();
+    match dialect {
+        Dialect::Mdp01 => pieces.push(Piece::Part(b"MDPC01")),
+        _ => pieces.extend([Piece::Part(b"MDPC02"), Piece::Part(&[CLIENT_REQUEST])]),
+    }
+    pieces.extend([
+        Piece::Part(question.service.as_bytes()),
+        body(&question.body),
+    ]);
+    send(&pieces)
+}
+
+/// A client's CANCEL; `None` where the dialect has none.
+pub(super) fn cancel<R>(
+    dialect: Dialect,
+    id: u64,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> Option<R> {
+    (dialect == Dialect::Scale0).then(|| {
+        let header = Header {
+            id: Id(id.to_be_bytes()),
+            ..Header::of(command::CANCEL)
+        };
+        send(&[Piece::Part(&header.frame())])
+    })
+}
+
+/// What a message says to a client that asked for `service` last.
+pub(super) fn hear_as_client(
+    dialect: Dialect,
+    mut message: Message,
+    service: Option<&Name>,
+    limits: &Limits,
+) -> ToClient {
+    if dialect == Dialect::Scale0 {
+        return hear_scale0_as_client(message, limits);
+    }
+    let mut parts = message.parts().skip(dialect.prefix().len());
+    let (header, used) = match dialect {
+        Dialect::Mdp01 => (parts.next() == Some(b"MDPC01"), 1),
+        _ => (parts.next() == Some(b"MDPC02"), 2),
+    };
+    let partial = match (dialect, header) {
+        (_, false) => return ToClient::Nothing,
+        (Dialect::Mdp01, true) => false,
+        (_, true) => match parts.next() {
+            Some(&[CLIENT_PARTIAL]) => true,
+            Some(&[CLIENT_FINAL]) => false,
+            _ => return ToClient::Nothing,
+        },
+    };
+    let named = parts.next().map(Name::new).as_ref() == service;
+    let bodies = parts.count();
+    // Some ports of 0.2 leave the service's name out; a body must remain in any case.
+    let skip_name = match dialect {
+        Dialect::Mdp02Delimited => named && bodies > 0,
+        _ => true,
+    };
+    message.skip(dialect.prefix().len() + used + usize::from(skip_name));
+    ToClient::Reply {
+        id: None,
+        reply: Reply {
+            code: 200,
+            partial,
+            properties: Bytes::new(),
+            body: message,
+        },
+    }
+}
+
+fn hear_scale0_as_client(mut message: Message, limits: &Limits) -> ToClient {
+    let Some(frame) = message.first().filter(|frame| frame.starts_with(b"S0")) else {
+        return ToClient::Nothing;
+    };
+    let Ok(header) = Header::read(frame, limits) else {
+        return ToClient::Nothing;
+    };
+    let id = u64::from_be_bytes(header.id.0);
+    match header.command {
+        command::REPLY => {
+            let (code, partial) = (header.code, header.has(flag::MORE));
+            let properties = Bytes::copy_from_slice(header.properties.wire());
+            message.skip(1);
+            ToClient::Reply {
+                id: Some(id),
+                reply: Reply {
+                    code,
+                    partial,
+                    properties,
+                    body: message,
+                },
+            }
+        }
+        command::ERROR => ToClient::Refused {
+            id,
+            status: Status::new(header.code),
+            not_executed: header.has(flag::NOT_EXECUTED),
+            retry_after: (header.ms > 0).then(|| Duration::from_millis(u64::from(header.ms))),
+            text: text_of(&message),
+        },
+        _ => ToClient::Nothing,
+    }
+}
+
+/// The text in an ERROR's first body frame.
+fn text_of(message: &Message) -> String {
+    String::from_utf8_lossy(message.parts().nth(1).unwrap_or_default()).into_owned()
+}
+
+/// A worker announces itself.
+pub(super) fn announce<R>(
+    dialect: Dialect,
+    presence: &Presence,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    if dialect == Dialect::Scale0 {
+        let header = Header {
+            code: presence.capacity,
+            ms: millis(presence.promise),
+            name: presence.name.as_bytes(),
+            ..Header::of(command::CONNECT)
+        };
+        let offers = Message::new(&presence.offers);
+        return send(&[Piece::Part(&header.frame()), Piece::Parts(&offers)]);
+    }
+    // A Majordomo worker has one service, and no attributes.
+    let offer = presence
+        .offers
+        .first()
+        .and_then(|offer| offer.split(|b| *b == b';').next())
+        .unwrap_or_default();
+    worker_says(dialect, READY, &[Piece::Part(offer)], send)
+}
+
+/// A worker's sign of life.
+pub(super) fn beat<R>(
+    dialect: Dialect,
+    promise: Duration,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    match dialect {
+        Dialect::Scale0 => send(&[Piece::Part(
+            &Header {
+                ms: millis(promise),
+                ..Header::of(command::PING)
+            }
+            .frame(),
+        )]),
+        Dialect::Mdp01 => worker_says(dialect, 4, &[], send),
+        _ => worker_says(dialect, 5, &[], send),
+    }
+}
+
+/// A worker answers PING; `None` where the dialect has none.
+pub(super) fn pong<R>(dialect: Dialect, id: Id, send: impl FnOnce(&[Piece<'_>]) -> R) -> Option<R> {
+    (dialect == Dialect::Scale0).then(|| {
+        send(&[Piece::Part(
+            &Header {
+                id,
+                ..Header::of(command::PONG)
+            }
+            .frame(),
+        )])
+    })
+}
+
+/// A worker's goodbye.
+pub(super) fn bye<R>(dialect: Dialect, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    match dialect {
+        Dialect::Scale0 => send(&[Piece::Part(&Header::of(command::BYE).frame())]),
+        Dialect::Mdp01 => worker_says(dialect, 5, &[], send),
+        _ => worker_says(dialect, 6, &[], send),
+    }
+}
+
+/// A worker's reply. Majordomo carries no code, and 0.1 no partial replies: the caller gathers
+/// them.
+pub(super) fn reply<R>(
+    dialect: Dialect,
+    token: &[u8],
+    code: u16,
+    partial: bool,
+    answer: &Message,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    match dialect {
+        Dialect::Scale0 => {
+            let id = Id(token.try_into().unwrap_or_default());
+            let flags = if partial { flag::MORE } else { 0 };
+            let header = Header {
+                flags,
+                code,
+                id,
+                ..Header::of(command::REPLY)
+            };
+            send(&[Piece::Part(&header.frame()), Piece::Parts(answer)])
+        }
+        _ => {
+            let number = match (dialect, partial) {
+                (Dialect::Mdp01, _) | (_, true) => 3,
+                (_, false) => 4,
+            };
+            worker_says(
+                dialect,
+                number,
+                &[Piece::Part(token), Piece::Part(b""), body(answer)],
+                send,
+            )
+        }
+    }
+}
+
+fn worker_says<R>(
+    dialect: Dialect,
+    number: u8,
+    rest: &[Piece<'_>],
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    let octet = [number];
+    let mut pieces = dialect.prefix().to_vec();
+    pieces.push(Piece::Part(if dialect == Dialect::Mdp01 {
+        b"MDPW01"
+    } else {
+        b"MDPW02"
+    }));
+    pieces.push(Piece::Part(&octet));
+    pieces.extend_from_slice(rest);
+    send(&pieces)
+}
+
+/// What a message says to a worker.
+pub(super) fn hear_as_worker(dialect: Dialect, mut message: Message, limits: &Limits) -> ToWorker {
+    if dialect == Dialect::Scale0 {
+        return hear_scale0_as_worker(message, limits);
+    }
+    let prefix = dialect.prefix().len();
+    let mut parts = message.parts().skip(prefix);
+    let header: &[u8] = if dialect == Dialect::Mdp01 {
+        b"MDPW01"
+    } else {
+        b"MDPW02"
+    };
+    if parts.next() != Some(header) {
+        return ToWorker::Nothing;
+    }
+    let (heartbeat, disconnect) = if dialect == Dialect::Mdp01 {
+        (4, 5)
+    } else {
+        (5, 6)
+    };
+    match parts.next() {
+        Some(&[REQUEST]) => {
+            let (Some(address), Some(b"")) = (parts.next(), parts.next()) else {
+                return ToWorker::Nothing;
+            };
+            let token = Bytes::copy_from_slice(address);
+            message.skip(prefix + 4);
+            ToWorker::Task(Job {
+                token,
+                service: None,
+                ttl: None,
+                attempt: 1,
+                idempotent: true,
+                properties: Bytes::new(),
+                body: message,
+            })
+        }
+        Some(&[number]) if number == heartbeat => ToWorker::Beat,
+        Some(&[number]) if number == disconnect => ToWorker::Bye,
+        _ => ToWorker::Nothing,
+    }
+}
+
+fn hear_scale0_as_worker(mut message: Message, limits: &Limits) -> ToWorker {
+    let Some(frame) = message.first().filter(|frame| frame.starts_with(b"S0")) else {
+        return ToWorker::Nothing;
+    };
+    let Ok(header) = Header::read(frame, limits) else {
+        return ToWorker::Nothing;
+    };
+    let ms = Duration::from_millis(u64::from(header.ms));
+    match header.command {
+        command::TASK => {
+            let job = Job {
+                token: Bytes::copy_from_slice(&header.id.0),
+                service: Some(Name::new(header.name)),
+                ttl: Some(ms),
+                attempt: header.code,
+                idempotent: header.has(flag::IDEMPOTENT),
+                properties: Bytes::copy_from_slice(header.properties.wire()),
+                body: Message::default(),
+            };
+            message.skip(1);
+            ToWorker::Task(Job {
+                body: message,
+                ..job
+            })
+        }
+        command::CANCEL => ToWorker::Cancel(Bytes::copy_from_slice(&header.id.0)),
+        command::CONNECT => ToWorker::Unknown,
+        command::CONFIG => ToWorker::Config(ms),
+        command::PING => ToWorker::Ping(header.id),
+        command::PONG => ToWorker::Beat,
+        command::BYE => ToWorker::Bye,
+        command::ERROR => ToWorker::Refused {
+            status: Status::new(header.code),
+            text: text_of(&message),
+        },
+        _ => ToWorker::Nothing,
+    }
+}
+
+/// Majordomo knows no message without a body.
+fn body(message: &Message) -> Piece<'_> {
+    if message.is_empty() {
+        Piece::Part(b"")
+    } else {
+        Piece::Parts(message)
+    }
+}
+
+const CLIENT_REQUEST: u8 = 1;
+const CLIENT_PARTIAL: u8 = 2;
+const CLIENT_FINAL: u8 = 3;
+const READY: u8 = 1;
+const REQUEST: u8 = 2;

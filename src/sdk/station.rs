@@ -1,0 +1,431 @@
+//! One connection of a worker at a time: announces, takes tasks, runs handlers, sends replies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id as RunId, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{BuildError, Failure};
+use super::reply::Outcome;
+use super::route::Route;
+use super::speech::{self, Job, Presence, ToWorker};
+use super::worker::{Task, WorkerBuilder};
+use super::{HEARTBEAT, session_config};
+use crate::net::{Backoff, Clock, Link, LinkError, entropy};
+use crate::session::{self, Heard};
+use crate::time::{Time, earliest};
+use crate::wire::{Builder, Message};
+
+/// See the [module's description](self).
+pub(super) struct Station {
+    settings: WorkerBuilder,
+    presence: Presence,
+    config: Arc<session::Config>,
+    clock: Clock,
+    route: Route,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// It is lost, or was of no use: connect again.
+    Lost,
+    /// The preferred endpoint answers again.
+    Moved(Box<Link>),
+    /// All is done.
+    Stopped,
+}
+
+impl Station {
+    pub(super) fn new(settings: WorkerBuilder) -> Result<Self, BuildError> {
+        let presence = Presence {
+            name: settings.name.clone(),
+            capacity: settings.capacity,
+            promise: settings.heartbeat,
+            offers: settings
+                .services
+                .values()
+                .map(|service| service.offer.clone())
+                .collect(),
+        };
+        Ok(Self {
+            presence,
+            config: session_config(&settings.limits, Some(HEARTBEAT)),
+            clock: Clock::start(),
+            route: Route::new(settings.endpoints.clone(), Backoff::new(entropy()?)),
+            settings,
+        })
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut ready = None;
+        loop {
+            let link = match ready.take() {
+                Some(link) => link,
+                None => {
+                    let opened = tokio::select! {
+                        opened = self.open() => opened,
+                        () = stop.cancelled() => return,
+                    };
+                    match opened {
+                        Some(link) => link,
+                        None => continue,
+                    }
+                }
+            };
+            match Shift::new(&mut self, link).work(&stop).await {
+                Over::Stopped => return,
+                Over::Moved(link) => {
+                    self.route.returned(self.clock.now());
+                    ready = Some(*link);
+                }
+                Over::Lost => {
+                    tracing::info!("connection lost");
+                    let pause = self.route.failed(self.clock.now());
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stop.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One attempt to connect; after a failure it waits before it returns.
+    async fn open(&mut self) -> Option<Link> {
+        let endpoint = self.route.current()?.clone();
+        match Link::open(&endpoint, Arc::clone(&self.config), self.clock).await {
+            Ok(link) => {
+                tracing::info!(%endpoint, "connected");
+                self.route.connected(self.clock.now());
+                Some(link)
+            }
+            Err(error) => {
+                tracing::debug!(%endpoint, %error, "not connected");
+                let pause = self.route.failed(self.clock.now());
+                tokio::time::sleep(pause).await;
+                None
+            }
+        }
+    }
+}
+
+/// The work on one connection.
+struct Shift<'a> {
+    station: &'a mut Station,
+    link: Link,
+    running: JoinSet<Result<Outcome, Failure>>,
+    /// The tokens of the tasks that run.
+    tokens: HashMap<RunId, Bytes>,
+    aborts: HashMap<Bytes, AbortHandle>,
+    partials: (
+        mpsc::Sender<(Bytes, Message)>,
+        mpsc::Receiver<(Bytes, Message)>,
+    ),
+    /// Partial replies for a dialect that knows none.
+    gathered: HashMap<Bytes, Builder>,
+    /// Last time that something was sent, and heard.
+    told: Time,
+    heard: Time,
+    /// The broker's own promise.
+    promise: Duration,
+    /// No more tasks are wanted; whatever runs has until then.
+    until: Option<Time>,
+}
+
+impl<'a> Shift<'a> {
+    fn new(station: &'a mut Station, link: Link) -> Self {
+        let now = station.clock.now();
+        Self {
+            station,
+            link,
+            running: JoinSet::new(),
+            tokens: HashMap::new(),
+            aborts: HashMap::new(),
+            partials: mpsc::channel(PARTIALS),
+            gathered: HashMap::new(),
+            told: now,
+            heard: now,
+            promise: BROKER_PROMISE,
+            until: None,
+        }
+    }
+
+    async fn work(mut self, stop: &CancellationToken) -> Over {
+        if self.announce().is_err() {
+            return Over::Lost;
+        }
+        let mut returning: Option<tokio::task::JoinHandle<Result<Link, LinkError>>> = None;
+        loop {
+            if self.until.is_some() && self.running.is_empty() {
+                return self.leave().await;
+            }
+            if self.link.push().is_err() {
+                return Over::Lost;
+            }
+            let wake = self.wake_at();
+            let sleep = tokio::time::sleep_until(self.station.clock.instant(wake));
+            let room = self.link.waiting() < HIGH_WATER;
+            tokio::select! {
+                heard = self.link.heard() => if self.hear(heard).is_err() {
+                    return Over::Lost;
+                },
+                Some(done) = self.running.join_next_with_id() => if self.finished(done).is_err() {
+                    return Over::Lost;
+                },
+                Some((token, body)) = self.partials.1.recv(), if room => if self.partial(token, body).is_err() {
+                    return Over::Lost;
+                },
+                () = stop.cancelled(), if self.until.is_none() => if self.begin_drain().is_err() {
+                    return Over::Lost;
+                },
+                link = joined(&mut returning) => {
+                    returning = None;
+                    match link {
+                        Some(link) if self.running.is_empty() && self.until.is_none() => {
+                            let _ = self.leave().await;
+                            return Over::Moved(Box::new(link));
+                        }
+                        _ => self.station.route.stayed(self.station.clock.now()),
+                    }
+                }
+                () = sleep => {
+                    let now = self.station.clock.now();
+                    if self.wake(now).is_err() {
+                        return Over::Lost;
+                    }
+                    if returning.is_none()
+                        && self.station.route.return_at().is_some_and(|at| at <= now)
+                        && let Some(endpoint) = self.station.route.preferred().cloned()
+                    {
+                        let (config, clock) = (Arc::clone(&self.station.config), self.station.clock);
+                        returning = Some(tokio::spawn(async move { Link::open(&endpoint, config, clock).await }));
+                    }
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self) -> Result<(), session::Error> {
+        let dialect = self.station.settings.dialect;
+        let Self { link, station, .. } = self;
+        speech::announce(dialect, &station.presence, |pieces| link.send(pieces))?;
+        self.told = self.station.clock.now();
+        Ok(())
+    }
+
+    /// Everything that has been read.
+    fn hear(&mut self, heard: Result<Heard, LinkError>) -> Result<(), Lost> {
+        let mut next = heard.map(Some);
+        while let Some(heard) = next.map_err(|_| Lost)? {
+            self.heard = self.station.clock.now();
+            if let Heard::Message(message) = heard {
+                self.message(message)?;
+            }
+            next = self.link.heard_already();
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), Lost> {
+        let dialect = self.station.settings.dialect;
+        match speech::hear_as_worker(dialect, message, &self.station.settings.limits) {
+            ToWorker::Task(job) => self.begin(job),
+            ToWorker::Cancel(token) => {
+                if let Some(abort) = self.aborts.get(&token) {
+                    abort.abort();
+                }
+                Ok(())
+            }
+            ToWorker::Ping(id) => {
+                self.told = self.station.clock.now();
+                let link = &mut self.link;
+                speech::pong(dialect, id, |pieces| link.send(pieces))
+                    .unwrap_or(Ok(()))
+                    .map_err(|_| Lost)
+            }
+            ToWorker::Unknown => self.announce().map_err(|_| Lost),
+            ToWorker::Config(promise) => {
+                if !promise.is_zero() {
+                    self.promise = promise;
+                }
+                Ok(())
+            }
+            ToWorker::Bye => Err(Lost),
+            ToWorker::Refused { status, text } => {
+                tracing::warn!(%status, text, "refused by the broker");
+                Ok(())
+            }
+            ToWorker::Beat | ToWorker::Nothing => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, job: Job) -> Result<(), Lost> {
+        let services = &self.station.settings.services;
+        let found = match &job.service {
+            Some(name) => services.get_key_value(name),
+            None => services.iter().next(),
+        };
+        let Some((name, service)) = found else {
+            // We never offered it: a broker's slip, and its client's to know.
+            return self.reply(
+                &job.token,
+                501,
+                false,
+                Message::from("no such service here"),
+            );
+        };
+        let clock = self.station.clock;
+        let token = job.token.clone();
+        let task = Task {
+            service: name.clone(),
+            deadline: job.ttl.map(|ttl| clock.now() + ttl),
+            clock,
+            job,
+            partials: self.partials.0.clone(),
+        };
+        let abort = self.running.spawn((service.handler)(task));
+        self.tokens.insert(abort.id(), token.clone());
+        self.aborts.insert(token, abort);
+        Ok(())
+    }
+
+    /// A handler has come to its end, by whatever way.
+    fn finished(
+        &mut self,
+        done: Result<(RunId, Result<Outcome, Failure>), JoinError>,
+    ) -> Result<(), Lost> {
+        let (run, code, body) = match done {
+            Ok((run, Ok(Outcome { code, body }))) => (run, code, body),
+            Ok((run, Err(Failure { code, body }))) => (run, code, Message::from(body)),
+            Err(error) if error.is_cancelled() => (error.id(), 499, Message::default()),
+            Err(error) => (error.id(), 500, Message::from("the handler panicked")),
+        };
+        let Some(token) = self.tokens.remove(&run) else {
+            return Ok(());
+        };
+        self.aborts.remove(&token);
+        // What it sent ahead goes ahead.
+        while let Ok((token, body)) = self.partials.1.try_recv() {
+            self.partial(token, body)?;
+        }
+        let body = match self.gathered.remove(&token) {
+            Some(mut builder) => {
+                builder.parts(&body);
+                builder.finish()
+            }
+            None => body,
+        };
+        self.reply(&token, code, false, body)
+    }
+
+    fn partial(&mut self, token: Bytes, body: Message) -> Result<(), Lost> {
+        if !self.aborts.contains_key(&token) && !self.tokens.values().any(|known| *known == token) {
+            return Ok(());
+        }
+        if self.station.settings.dialect == speech::Dialect::Mdp01 {
+            self.gathered.entry(token).or_default().parts(&body);
+            return Ok(());
+        }
+        self.reply(&token, 200, true, body)
+    }
+
+    fn reply(
+        &mut self,
+        token: &Bytes,
+        code: u16,
+        partial: bool,
+        body: Message,
+    ) -> Result<(), Lost> {
+        let dialect = self.station.settings.dialect;
+        let link = &mut self.link;
+        speech::reply(dialect, token, code, partial, &body, |pieces| {
+            link.send(pieces)
+        })
+        .map_err(|_| Lost)?;
+        self.told = self.station.clock.now();
+        Ok(())
+    }
+
+    /// No more tasks: an empty announcement. Majordomo has no such word; a worker of its that is
+    /// idle just says goodbye.
+    fn begin_drain(&mut self) -> Result<(), Lost> {
+        let now = self.station.clock.now();
+        self.until = Some(now + self.station.settings.drain_timeout);
+        if self.station.settings.dialect.is_majordomo() {
+            return Ok(());
+        }
+        self.station.presence.offers.clear();
+        self.announce().map_err(|_| Lost)
+    }
+
+    /// Says goodbye.
+    async fn leave(&mut self) -> Over {
+        let dialect = self.station.settings.dialect;
+        let link = &mut self.link;
+        // A broker that does not hear it sees the connection end.
+        let _ = speech::bye(dialect, |pieces| link.send(pieces));
+        let _ = tokio::time::timeout(FAREWELL, self.link.flush()).await;
+        Over::Stopped
+    }
+
+    fn wake_at(&self) -> Time {
+        let beat = self.told + self.beat_interval();
+        let silence = self.heard + self.promise * 3 + Duration::from_millis(500);
+        let others = earliest(self.until, self.station.route.return_at());
+        beat.min(silence).min(others.unwrap_or(beat))
+    }
+
+    fn beat_interval(&self) -> Duration {
+        if self.station.settings.dialect.is_majordomo() {
+            self.station.settings.heartbeat.min(MAJORDOMO_BEAT)
+        } else {
+            self.station.settings.heartbeat
+        }
+    }
+
+    fn wake(&mut self, now: Time) -> Result<(), Lost> {
+        if self.heard + self.promise * 3 + Duration::from_millis(500) <= now {
+            return Err(Lost);
+        }
+        if self.until.is_some_and(|until| until <= now) {
+            self.running.abort_all();
+        }
+        if self.told + self.beat_interval() <= now {
+            let settings = &self.station.settings;
+            let link = &mut self.link;
+            speech::beat(settings.dialect, settings.heartbeat, |pieces| {
+                link.send(pieces)
+            })
+            .map_err(|_| Lost)?;
+            self.told = now;
+        }
+        Ok(())
+    }
+}
+
+/// The connection is of no more use.
+#[derive(Debug)]
+struct Lost;
+
+async fn joined(
+    returning: &mut Option<tokio::task::JoinHandle<Result<Link, LinkError>>>,
+) -> Option<Link> {
+    match returning {
+        Some(handle) => handle.await.ok().and_then(Result::ok),
+        None => std::future::pending().await,
+    }
+}
+
+/// Partial replies that wait to be written.
+const PARTIALS: usize = 16;
+/// Bytes that may wait to be written before handlers wait with their parts.
+const HIGH_WATER: usize = 1 << 20;
+/// A broker that has said nothing of itself counts as having promised this.
+const BROKER_PROMISE: Duration = Duration::from_millis(2500);
+/// Satisfies every Majordomo broker.
+const MAJORDOMO_BEAT: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(1);

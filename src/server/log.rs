@@ -1,0 +1,133 @@
+//! Facts as log lines. Peers cannot flood the log: what each of their messages could cause is
+//! written at debug level.
+
+use super::shard::End;
+use crate::broker::{Fact, PeerId};
+use crate::net::Address;
+use crate::protocol::Name;
+use crate::session;
+
+/// The peer that a fact is about.
+pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
+    match fact {
+        Fact::WorkerJoined { peer, .. }
+        | Fact::WorkerChanged { peer, .. }
+        | Fact::WorkerLeft { peer, .. }
+        | Fact::WorkerSuspect { peer }
+        | Fact::WorkerTrusted { peer }
+        | Fact::StrayReply { peer, .. }
+        | Fact::Malformed { peer, .. }
+        | Fact::DeadDialect { peer }
+        | Fact::Paused { peer } => Some(*peer),
+        Fact::TaskRetried { .. }
+        | Fact::TaskPoisoned { .. }
+        | Fact::TaskFailed { .. }
+        | Fact::Draining { .. } => None,
+    }
+}
+
+pub(super) fn fact(fact: &Fact, address: Option<Address>) {
+    let peer = Subject(address);
+    match fact {
+        Fact::WorkerJoined {
+            dialect,
+            name,
+            services,
+            capacity,
+            ..
+        } => {
+            tracing::info!(%peer, %dialect, %name, services = list(services), capacity, "worker joined");
+        }
+        Fact::WorkerChanged {
+            services, capacity, ..
+        } => {
+            tracing::info!(
+                %peer,
+                services = list(services),
+                capacity,
+                "worker changed its services"
+            );
+        }
+        Fact::WorkerLeft { why, tasks, .. } => tracing::info!(%peer, %why, tasks, "worker left"),
+        Fact::WorkerSuspect { .. } => {
+            tracing::warn!(
+                %peer,
+                "worker let a deadline pass and is silent: it gets no new tasks"
+            );
+        }
+        Fact::WorkerTrusted { .. } => tracing::info!(%peer, "worker spoke again: it gets tasks"),
+        Fact::TaskRetried { service, attempt } => {
+            tracing::info!(%service, attempt, "task given to another worker")
+        }
+        Fact::TaskPoisoned { service, attempts } => {
+            tracing::warn!(%service, attempts, "task given up: it lost a worker each time");
+        }
+        Fact::TaskFailed { service, status } => {
+            tracing::debug!(%service, %status, "task refused or given up")
+        }
+        Fact::StrayReply { forged, .. } => {
+            tracing::debug!(%peer, forged, "reply to no task of this worker")
+        }
+        Fact::Malformed { text, .. } => tracing::debug!(%peer, text, "malformed message"),
+        Fact::DeadDialect { .. } => {
+            tracing::warn!(
+                %peer,
+                "a Majordomo dialect of 2012 that is not served: its messages are dropped"
+            );
+        }
+        Fact::Paused { .. } => tracing::debug!(%peer, "not read until there is room"),
+        Fact::Draining { tasks } => tracing::info!(tasks, "draining: no new tasks"),
+    }
+}
+
+/// The end of a connection. Its usual ways are not worth a line.
+pub(super) fn end(address: Address, end: &Option<End>) {
+    match end {
+        None | Some(End::Eof | End::Shutdown) => {
+            tracing::debug!(peer = %address, "connection closed")
+        }
+        Some(End::Io(error)) => tracing::debug!(peer = %address, %error, "connection broken"),
+        Some(End::Broker) => tracing::info!(peer = %address, "connection closed by the broker"),
+        Some(End::Evicted) => tracing::debug!(peer = %address, "handshake given up for newer ones"),
+        Some(End::Memory) => {
+            tracing::warn!(peer = %address, "connection closed: its unfinished message was the largest")
+        }
+        Some(End::Session(error)) => match error {
+            session::Error::Stalled { .. }
+            | session::Error::OutboxFull { .. }
+            | session::Error::Silent => {
+                tracing::warn!(peer = %address, %error, "connection cut");
+            }
+            _ => tracing::debug!(peer = %address, %error, "connection closed"),
+        },
+    }
+}
+
+fn list(services: &[Name]) -> String {
+    let mut text = String::new();
+    for (n, service) in services.iter().enumerate() {
+        if n == LISTED {
+            text.push_str(" …");
+            break;
+        }
+        if n > 0 {
+            text.push(' ');
+        }
+        text.push_str(&service.to_string());
+    }
+    text
+}
+
+const LISTED: usize = 8;
+
+/// Where a peer is, written only if a line is.
+struct Subject(Option<Address>);
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("gone"),
+        }
+    }
+}

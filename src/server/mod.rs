@@ -1,0 +1,101 @@
+//! The broker as a process: sockets, timers and logs around a [`Broker`](crate::broker::Broker).
+//!
+//! One thread, no hop: a connection's task reads what is there, decodes it, calls the broker in
+//! the same stack frame and encodes the consequences straight into the other connections'
+//! outboxes; at the end of the turn each of them is written once.
+
+mod admin;
+mod config;
+mod connection;
+mod descriptors;
+mod log;
+mod pending;
+mod shard;
+mod thread;
+
+pub use config::Config;
+pub use descriptors::raise_descriptor_limit;
+pub use thread::Running;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::net::{BindError, Listener, entropy};
+use crate::wire::Endpoint;
+use shard::Shard;
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An endpoint could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system has no randomness, or no runtime.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A bound broker that does not serve yet. Lives on one thread, inside a tokio `LocalRuntime`.
+#[derive(Debug)]
+pub struct Server {
+    shard: Rc<RefCell<Shard>>,
+    listeners: Vec<Listener>,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    /// Binds all endpoints of the configuration.
+    ///
+    /// # Errors
+    /// One that cannot be bound.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let mut listeners = Vec::with_capacity(config.endpoints.len());
+        for endpoint in &config.endpoints {
+            listeners.push(Listener::bind(endpoint).await?);
+        }
+        let drain_timeout = config.drain_timeout;
+        let shard = Rc::new(RefCell::new(Shard::new(config, entropy()?)));
+        Ok(Self {
+            shard,
+            listeners,
+            drain_timeout,
+        })
+    }
+
+    /// The endpoints as they are bound, with their real ports.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.listeners.iter().map(Listener::endpoint)
+    }
+
+    /// Serves until `shutdown` is done, then drains: what is in flight or queued may finish
+    /// within the drain timeout, new tasks are refused.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            shard,
+            listeners,
+            drain_timeout,
+        } = self;
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| {
+                tokio::task::spawn_local(connection::accept(Rc::clone(&shard), listener))
+            })
+            .collect();
+        let turns = shard::turns(Rc::clone(&shard));
+        tokio::pin!(turns);
+        tokio::select! {
+            () = &mut turns => {}
+            () = shutdown => {
+                shard.borrow_mut().drain(drain_timeout);
+                turns.await;
+            }
+        }
+        for task in accepting {
+            task.abort();
+        }
+    }
+}

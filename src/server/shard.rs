@@ -1,0 +1,666 @@
+//! One thread's share of the server: the broker and the connections it talks to. All of it is
+//! reached from one stack frame; nothing here waits, except the task that ends each turn.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::pending::{Pending, Ticket};
+use super::{Config, admin, descriptors, log};
+use crate::broker::{Action, Broker, Event, PeerId, Query};
+use crate::limits::Limits;
+use crate::net::{Address, Clock, WriteHalf};
+use crate::protocol::{self, Answer, Name, Notice, Return, Status};
+use crate::session::{self, Heard, Heartbeat, Session};
+use crate::time::{Time, earliest};
+use crate::wire::{Piece, SocketType};
+
+/// See the [module's description](self).
+#[derive(Debug)]
+pub(super) struct Shard {
+    broker: Broker,
+    clock: Clock,
+    limits: Limits,
+    session: Arc<session::Config>,
+    majordomo_error_body: Option<String>,
+    connections: Vec<Place>,
+    free: Vec<u32>,
+    pending: Pending,
+    by_address: BTreeMap<IpAddr, usize>,
+    /// Streams that are open, those whose session is over included.
+    open: usize,
+    /// Connections with something to write.
+    dirty: Vec<PeerId>,
+    timers: BinaryHeap<Reverse<(Time, PeerId)>>,
+    actions: Vec<Action>,
+    /// Buffer space for whoever reads at the moment.
+    scratch: Vec<u8>,
+    /// Wakes the task that ends the turn.
+    turn: Option<Waker>,
+    /// Bytes in all connections' buffers.
+    buffered: usize,
+    totals: admin::Totals,
+    drained: bool,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    connection: Option<Box<Connection>>,
+}
+
+/// A connection that the shard talks to.
+#[derive(Debug)]
+pub(super) struct Connection {
+    id: PeerId,
+    address: Address,
+    pub(super) session: Session,
+    pub(super) writer: WriteHalf,
+    kind: SocketType,
+    pending: Option<Ticket>,
+    /// Stands in the list of those to write.
+    dirty: bool,
+    /// The stream takes no more for now.
+    pub(super) blocked: bool,
+    /// Not to be read for now; what was read already is kept here.
+    pub(super) held: bool,
+    rest: Vec<u8>,
+    /// The broker knows that too much waits for it.
+    full: bool,
+    /// The timer that counts.
+    scheduled: Option<Time>,
+    /// Its part of `buffered`.
+    counted: usize,
+    /// Wakes its task.
+    pub(super) waker: Option<Waker>,
+    pub(super) end: Option<End>,
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer closed it.
+    Eof,
+    /// The stream broke.
+    Io(std::io::Error),
+    /// The session found a reason.
+    Session(session::Error),
+    /// The broker wants it closed.
+    Broker,
+    /// It made place for newer ones before its handshake was done.
+    Evicted,
+    /// It held the most of what there was too much of.
+    Memory,
+    /// The server is done.
+    Shutdown,
+}
+
+impl End {
+    /// Whether there is something left to say.
+    pub(super) fn lingers(&self) -> bool {
+        matches!(self, Self::Session(_) | Self::Broker | Self::Shutdown)
+    }
+}
+
+impl Shard {
+    pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut limits = config.broker.limits.clone();
+        limits.connections = limits
+            .connections
+            .min(descriptors::room(super::raise_descriptor_limit()));
+        let session = session::Config {
+            limits: limits.clone(),
+            ..session::Config::new(SocketType::Router)
+        };
+        Self {
+            broker: Broker::new(config.broker, seed),
+            clock: Clock::start(),
+            session: Arc::new(session),
+            majordomo_error_body: config.majordomo_error_body,
+            connections: Vec::new(),
+            free: Vec::new(),
+            pending: Pending::new(limits.pending_handshakes),
+            by_address: BTreeMap::new(),
+            limits,
+            open: 0,
+            dirty: Vec::new(),
+            timers: BinaryHeap::new(),
+            actions: Vec::new(),
+            scratch: vec![0; READ],
+            turn: None,
+            buffered: 0,
+            totals: admin::Totals::default(),
+            drained: false,
+        }
+    }
+
+    /// Takes a new stream on, if there is room for it.
+    pub(super) fn admit(&mut self, writer: WriteHalf, address: Address) -> Option<PeerId> {
+        let ip = ip_of(address);
+        let here = ip
+            .and_then(|ip| self.by_address.get(&ip))
+            .copied()
+            .unwrap_or(0);
+        let crowded = self
+            .limits
+            .connections_per_address
+            .is_some_and(|limit| ip.is_some() && here >= limit);
+        if self.open >= self.limits.connections || crowded || self.drained {
+            self.totals.refused += 1;
+            return None;
+        }
+        self.open += 1;
+        self.totals.accepted += 1;
+        if let Some(ip) = ip {
+            *self.by_address.entry(ip).or_default() += 1;
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(Place::default());
+            u32::try_from(self.connections.len() - 1).unwrap_or(u32::MAX)
+        });
+        let now = self.clock.now();
+        let generation = self
+            .connections
+            .get(place as usize)
+            .map_or(0, |place| place.generation);
+        let id = PeerId { place, generation };
+        let (ticket, evicted) = self.pending.add(id, ip);
+        let connection = Connection {
+            id,
+            address,
+            session: Session::new(now, Arc::clone(&self.session)),
+            writer,
+            kind: SocketType::Dealer,
+            pending: Some(ticket),
+            dirty: false,
+            blocked: false,
+            held: false,
+            rest: Vec::new(),
+            full: false,
+            scheduled: None,
+            counted: 0,
+            waker: None,
+            end: None,
+        };
+        if let Some(place) = self.connections.get_mut(place as usize) {
+            place.connection = Some(Box::new(connection));
+        }
+        if let Some(evicted) = evicted {
+            self.totals.evicted += 1;
+            self.finish(evicted, End::Evicted);
+        }
+        self.touched(id);
+        Some(id)
+    }
+
+    /// Its stream is closed: another may come.
+    pub(super) fn released(&mut self, address: Address) {
+        self.open -= 1;
+        if let Some(ip) = ip_of(address)
+            && let Some(count) = self.by_address.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&ip);
+            }
+        }
+    }
+
+    pub(super) fn connection(&mut self, id: PeerId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.place as usize)?
+            .connection
+            .as_deref_mut()
+            .filter(|connection| connection.id == id)
+    }
+
+    pub(super) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(super) fn give_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Bytes have arrived on a connection.
+    pub(super) fn received(&mut self, id: PeerId, mut input: &[u8]) {
+        let now = self.clock.now();
+        self.totals.bytes_in += input.len() as u64;
+        loop {
+            let Some(connection) = self.connection(id) else {
+                return;
+            };
+            if connection.held {
+                connection.rest.extend_from_slice(input);
+                break;
+            }
+            match connection.session.receive(now, &mut input) {
+                Ok(None) => break,
+                Ok(Some(heard)) => self.heard(now, id, heard),
+                Err(error) => {
+                    self.finish(id, End::Session(error));
+                    break;
+                }
+            }
+        }
+        self.touched(id);
+    }
+
+    fn heard(&mut self, now: Time, id: PeerId, heard: Heard) {
+        match heard {
+            Heard::Open(peer) => {
+                tracing::debug!(peer = id.place, kind = %peer.metadata.kind, "connection open");
+                if let Some(connection) = self.connection(id) {
+                    connection.kind = peer.metadata.kind;
+                    if let Some(ticket) = connection.pending.take() {
+                        self.pending.remove(ticket);
+                    }
+                }
+            }
+            Heard::Message(message) => {
+                self.totals.messages_in += 1;
+                let kind = self
+                    .connection(id)
+                    .map_or(SocketType::Dealer, |connection| connection.kind);
+                let reading = protocol::read(message, kind, &self.limits);
+                self.decide(now, Event::Heard { peer: id, reading });
+            }
+            Heard::Sign => self.decide(now, Event::Sign { peer: id }),
+        }
+    }
+
+    /// Lets the broker decide and does what it wants.
+    fn decide(&mut self, now: Time, event: Event) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.broker.handle(now, event, &mut actions);
+        for action in actions.drain(..) {
+            self.act(now, action);
+        }
+        self.actions = actions;
+    }
+
+    fn act(&mut self, now: Time, action: Action) {
+        match action {
+            Action::Assign {
+                peer,
+                dialect,
+                task,
+            } => {
+                self.send(peer, |session| {
+                    protocol::assign(dialect, &task, |pieces| session.send(now, pieces))
+                });
+            }
+            Action::Answer {
+                peer,
+                back,
+                service,
+                answer,
+            } => self.answer(now, peer, &back, &service, &answer),
+            Action::Cancel {
+                peer,
+                dialect,
+                token,
+            } => self.send(peer, |session| {
+                protocol::cancel(dialect, token, |pieces| session.send(now, pieces))
+                    .unwrap_or(Ok(()))
+            }),
+            Action::Tell {
+                peer,
+                dialect,
+                notice,
+            } => self.send(peer, |session| {
+                // What waits for it already is sign of life enough.
+                if matches!(notice, Notice::Beat { .. }) && session.waiting() > 0 {
+                    return Ok(());
+                }
+                protocol::notify(dialect, &notice, |pieces| session.send(now, pieces))
+                    .unwrap_or(Ok(()))
+            }),
+            Action::Query {
+                peer,
+                back,
+                service,
+                query,
+            } => {
+                let body = self.report(query);
+                let answer = Answer::Reply {
+                    code: Status::OK.code(),
+                    partial: false,
+                    ms: 0,
+                    properties: Bytes::new(),
+                    body: crate::wire::Message::single(&body),
+                };
+                self.answer(now, peer, &back, &service, &answer);
+            }
+            Action::Watch { peer, on } => {
+                if let Some(connection) = self.connection(peer) {
+                    connection.session.watch(now, on.then_some(BUSY_HEARTBEAT));
+                    self.touched(peer);
+                }
+            }
+            Action::Hold { peer, on } => self.hold(now, peer, on),
+            Action::Close { peer } => self.finish(peer, End::Broker),
+            Action::Drained => {
+                self.drained = true;
+                self.wake_turn();
+            }
+            Action::Note(fact) => {
+                let address = log::subject(&fact)
+                    .and_then(|id| self.connection(id))
+                    .map(|connection| connection.address);
+                log::fact(&fact, address);
+            }
+        }
+    }
+
+    fn answer(&mut self, now: Time, peer: PeerId, back: &Return, service: &Name, answer: &Answer) {
+        let substitute = match (answer, &self.majordomo_error_body) {
+            (Answer::Error { status, .. }, Some(body)) => {
+                Some(body.replace("{code}", &status.code().to_string()))
+            }
+            _ => None,
+        };
+        let silence = substitute.as_ref().map(String::as_bytes);
+        self.send(peer, |session| {
+            let send = |pieces: &[Piece<'_>]| session.send(now, pieces);
+            protocol::answer(back, service, answer, silence, send).unwrap_or(Ok(()))
+        });
+    }
+
+    /// Lets something be put into a connection's outbox.
+    fn send(&mut self, id: PeerId, put: impl FnOnce(&mut Session) -> Result<(), session::Error>) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        match put(&mut connection.session) {
+            Ok(()) => self.touched(id),
+            Err(error @ session::Error::OutboxFull { .. }) => self.finish(id, End::Session(error)),
+            // Its session is over; its task will say so.
+            Err(_) => {}
+        }
+    }
+
+    fn hold(&mut self, now: Time, id: PeerId, on: bool) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.held = on;
+        connection.session.reading(now, !on);
+        if let Some(waker) = &connection.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// What was read of a connection before it was held back.
+    pub(super) fn take_rest(&mut self, id: PeerId) -> Vec<u8> {
+        self.connection(id)
+            .map(|connection| std::mem::take(&mut connection.rest))
+            .unwrap_or_default()
+    }
+
+    /// Something about a connection has changed: sees to its output, its timer and its share of
+    /// the memory.
+    pub(super) fn touched(&mut self, id: PeerId) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let waiting = connection.session.waiting();
+        let becomes_dirty = waiting > 0 && !connection.dirty && !connection.blocked;
+        connection.dirty |= becomes_dirty;
+        let deadline = connection.session.deadline();
+        let sooner =
+            deadline.filter(|at| connection.scheduled.is_none_or(|scheduled| *at < scheduled));
+        if sooner.is_some() {
+            connection.scheduled = sooner;
+        }
+        let bytes = waiting + connection.session.partial() + connection.rest.len();
+        let before = std::mem::replace(&mut connection.counted, bytes);
+        self.buffered = self.buffered + bytes - before;
+        if becomes_dirty {
+            self.dirty.push(id);
+        }
+        if let Some(at) = sooner {
+            self.timers.push(Reverse((at, id)));
+        }
+        self.wake_turn();
+    }
+
+    fn wake_turn(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.wake();
+        }
+    }
+
+    /// Ends a connection: its task does the rest.
+    pub(super) fn finish(&mut self, id: PeerId, end: End) {
+        if let Some(connection) = self.connection(id) {
+            connection.end.get_or_insert(end);
+            if let Some(waker) = &connection.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Forgets a connection that is over, and tells the broker.
+    pub(super) fn remove(&mut self, id: PeerId) -> Option<Box<Connection>> {
+        self.connection(id)?;
+        let place = self.connections.get_mut(id.place as usize)?;
+        let connection = place.connection.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.place);
+        self.buffered -= connection.counted;
+        if let Some(ticket) = connection.pending {
+            self.pending.remove(ticket);
+        }
+        let now = self.clock.now();
+        log::end(connection.address, &connection.end);
+        self.decide(now, Event::Lost { peer: id });
+        self.wake_turn();
+        Some(connection)
+    }
+
+    /// Begins the orderly end.
+    pub(super) fn drain(&mut self, limit: Duration) {
+        let now = self.clock.now();
+        self.decide(now, Event::Drain { limit });
+        self.wake_turn();
+    }
+
+    fn report(&self, query: Query) -> Vec<u8> {
+        let snapshot = self.broker.snapshot();
+        let address = |id: PeerId| {
+            let connection = self
+                .connections
+                .get(id.place as usize)?
+                .connection
+                .as_deref()?;
+            Some(connection.address)
+        };
+        let now = self.clock.now();
+        let totals = admin::Totals {
+            connections: self.open,
+            buffered: self.buffered,
+            ..self.totals
+        };
+        admin::report(query, &snapshot, &totals, now, address)
+    }
+
+    /// Does what time demands.
+    fn wake_due(&mut self, now: Time) {
+        if self.broker.deadline().is_some_and(|at| at <= now) {
+            self.decide(now, Event::Woke);
+        }
+        while let Some(&Reverse((at, id))) = self.timers.peek()
+            && at <= now
+        {
+            self.timers.pop();
+            let Some(connection) = self.connection(id) else {
+                continue;
+            };
+            if connection.scheduled != Some(at) {
+                continue;
+            }
+            connection.scheduled = None;
+            match connection.session.wake(now) {
+                Ok(()) => self.touched(id),
+                Err(error) => self.finish(id, End::Session(error)),
+            }
+        }
+    }
+
+    /// Writes what has come together in this turn, one call per connection.
+    fn flush(&mut self, now: Time) {
+        while !self.dirty.is_empty() {
+            for id in std::mem::take(&mut self.dirty) {
+                self.write(now, id);
+            }
+        }
+        self.broker.set_outside(self.buffered);
+    }
+
+    fn write(&mut self, now: Time, id: PeerId) {
+        let most = self.limits.worker_outbox;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.dirty = false;
+        let before = connection.session.waiting();
+        let flushed = connection.writer.flush(now, &mut connection.session);
+        let waiting = connection.session.waiting();
+        let full = if connection.full {
+            waiting > most / 2
+        } else {
+            waiting > most
+        };
+        let changed = std::mem::replace(&mut connection.full, full) != full;
+        match flushed {
+            Ok(done) => {
+                connection.blocked = !done;
+                if !done && let Some(waker) = &connection.waker {
+                    waker.wake_by_ref();
+                }
+            }
+            Err(error) => self.finish(id, End::Io(error)),
+        }
+        self.totals.bytes_out += before.saturating_sub(waiting) as u64;
+        if changed {
+            self.decide(now, Event::Full { peer: id, full });
+        }
+        self.touched(id);
+    }
+
+    /// Over the bound of everything, the connection with the largest unfinished message goes;
+    /// small ones would not help, and are most likely good.
+    fn relieve(&mut self) {
+        if self.buffered + self.broker.held() <= self.limits.held {
+            return;
+        }
+        let sizes = self.connections.iter().filter_map(|place| {
+            let connection = place.connection.as_deref()?;
+            connection
+                .end
+                .is_none()
+                .then(|| (connection.session.partial(), connection.id))
+        });
+        if let Some((size, id)) = sizes.max_by_key(|(size, _)| *size)
+            && size >= READ
+        {
+            self.finish(id, End::Memory);
+        }
+    }
+
+    fn next_wake(&self) -> Option<Time> {
+        earliest(
+            self.broker.deadline(),
+            self.timers.peek().map(|Reverse((at, _))| *at),
+        )
+    }
+
+    /// Ends every connection, once everything is said.
+    fn close_all(&mut self) {
+        let all: Vec<PeerId> = self
+            .connections
+            .iter()
+            .filter_map(|place| Some(place.connection.as_ref()?.id))
+            .collect();
+        for id in all {
+            self.finish(id, End::Shutdown);
+        }
+    }
+}
+
+/// The task that ends each turn: it runs after the connections that were ready, does what time
+/// demands, and writes. Done when the broker is drained and all streams are closed.
+pub(super) async fn turns(shard: Rc<RefCell<Shard>>) {
+    let clock = shard.borrow().clock;
+    let sleep = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(sleep);
+    let mut armed = None;
+    let mut closing = None;
+    poll_fn(move |cx: &mut Context<'_>| {
+        loop {
+            let mut shard = shard.borrow_mut();
+            let now = shard.clock.now();
+            shard.wake_due(now);
+            shard.flush(now);
+            shard.relieve();
+            if shard.drained {
+                let since = *closing.get_or_insert_with(|| {
+                    shard.close_all();
+                    now
+                });
+                if shard.open == 0 || since + LINGER * 2 <= now {
+                    return Poll::Ready(());
+                }
+            }
+            shard.turn = Some(cx.waker().clone());
+            let mut next = shard.next_wake();
+            if let Some(since) = closing {
+                next = earliest(next, Some(since + LINGER * 2));
+            }
+            drop(shard);
+            let Some(at) = next else {
+                return Poll::Pending;
+            };
+            if armed != Some(at) {
+                armed = Some(at);
+                sleep.as_mut().reset(clock.instant(at));
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            armed = None;
+        }
+    })
+    .await;
+}
+
+fn ip_of(address: Address) -> Option<IpAddr> {
+    match address {
+        Address::Tcp(address) => Some(address.ip()),
+        Address::Ipc => None,
+    }
+}
+
+/// Bytes per read.
+const READ: usize = 64 << 10;
+/// A busy worker is asked every 2 s whether its process lives, and has 6 s to answer.
+const BUSY_HEARTBEAT: Heartbeat = Heartbeat {
+    interval: Duration::from_secs(2),
+    timeout: Duration::from_secs(6),
+    ttl: Duration::ZERO,
+};
+/// How long a connection that is over may take for its last words.
+pub(super) const LINGER: Duration = Duration::from_secs(1);

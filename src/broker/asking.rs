@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::peer::Bound;
-use super::task::{Asker, Key, Stage, Task, cost};
+use super::task::{Key, Stage, Task, cost};
 use super::{Action, Broker, Fact, PeerId, Query, text_body};
 use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status};
 
@@ -134,56 +134,6 @@ impl Broker {
         };
         self.failed(&ask.service, status);
         self.reach(id, ask.back, ask.service, answer);
-    }
-
-    /// Counts and notes a refusal.
-    fn failed(&mut self, service: &Name, status: Status) {
-        *self.counters.errors.entry(status.code()).or_default() += 1;
-        self.note(Fact::TaskFailed {
-            service: service.clone(),
-            status,
-        });
-    }
-
-    pub(super) fn reach(&mut self, peer: PeerId, back: Return, service: Name, answer: Answer) {
-        if self.peer(peer).is_some_and(|peer| !peer.closing) {
-            self.say(Action::Answer {
-                peer,
-                back,
-                service,
-                answer,
-            });
-        }
-    }
-
-    /// Gives a task its final answer. The task itself stays where it is; nobody waits for it now.
-    pub(super) fn conclude(&mut self, number: u32, answer: Answer) {
-        let Some(task) = self.tasks.get_mut(number) else {
-            return;
-        };
-        let Some(asker) = task.asker.take() else {
-            return;
-        };
-        let service = self
-            .services
-            .get(task.service)
-            .map(|service| service.name.clone())
-            .unwrap_or_default();
-        self.open -= 1;
-        match &answer {
-            Answer::Error { status, .. } => self.failed(&service, *status),
-            Answer::Reply { .. } => self.counters.replies += 1,
-        }
-        self.forget_key(&asker, number);
-        let Asker { peer, back } = asker;
-        self.reach(peer, back, service, answer);
-        self.resume_client(peer);
-    }
-
-    fn forget_key(&mut self, asker: &Asker, number: u32) {
-        if let Some(peer) = self.peer_mut(asker.peer) {
-            peer.tasks.remove(&Key::of(&asker.back, number));
-        }
     }
 
     /// A CANCEL from a client. An id that is not in flight has its answer on the way already.
@@ -385,7 +335,7 @@ impl Broker {
     }
 
     /// A client held back for its own number of tasks goes on when half of them are done.
-    fn resume_client(&mut self, id: PeerId) {
+    pub(super) fn resume_client(&mut self, id: PeerId) {
         let most = self.config.limits.client_tasks;
         if self
             .peer(id)

@@ -1,12 +1,10 @@
 //! Tasks whose time is up, and what they are told: what a client may do next depends on whether
 //! a worker may have begun.
 
-use std::time::Duration;
-
 use super::peer::patience;
 use super::task::Stage;
 use super::{Broker, Due, Fact, PeerId};
-use crate::protocol::{Answer, Status};
+use crate::protocol::Status;
 
 impl Broker {
     pub(super) fn task_due(&mut self, number: u32) {
@@ -114,37 +112,5 @@ impl Broker {
         self.note(Fact::WorkerSuspect { peer: id });
         self.settle(id.place);
         self.look_after(id.place);
-    }
-
-    /// Gives up on a task for a reason of the broker's. Whether a worker has begun with it decides
-    /// what the client may do next.
-    pub(super) fn give_up(&mut self, number: u32, status: Status, text: &str) {
-        let Some(task) = self.tasks.get(number) else {
-            return;
-        };
-        let not_executed = task.attempt == 0;
-        let retry = not_executed && status == Status::UNAVAILABLE;
-        let retry_after = if retry {
-            self.config.retry_after
-        } else {
-            Duration::ZERO
-        };
-        let answer = Answer::Error {
-            status,
-            not_executed,
-            retry_after,
-            text: text.to_owned(),
-        };
-        match task.stage {
-            Stage::Queued => {
-                self.dequeue(number);
-                self.conclude(number, answer);
-                self.discard(number);
-            }
-            Stage::Assigned(_) => {
-                self.conclude(number, answer);
-                self.abandon(number);
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::working::{RECONNECT_INTERVAL, clamp_promise};
+use super::offering::{RECONNECT_INTERVAL, clamp_promise};
 use super::{Broker, Due, Fact, Leaving, PeerId};
 use crate::protocol::{Dialect, Id, Notice, Ping};
 use crate::time::earliest;

@@ -1,6 +1,5 @@
 //! Calling services by name.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -144,7 +143,6 @@ impl Client {
     }
 
     /// A call with options.
-    #[must_use]
     pub fn request(&self, service: &str) -> Request {
         Request {
             client: self.clone(),
@@ -288,7 +286,7 @@ impl Request {
 
 /// A call under way; dropping it cancels the task.
 #[derive(Debug)]
-pub struct Call {
+struct Call {
     id: u64,
     commands: mpsc::UnboundedSender<Command>,
     done: bool,
@@ -322,8 +320,8 @@ impl Stream {
     /// The next reply; `None` after the last.
     ///
     /// Cancel safe: nothing is lost when the future is dropped.
-    pub fn next(&mut self) -> impl Future<Output = Option<Result<Reply, CallError>>> {
-        std::future::poll_fn(|cx| self.poll(cx))
+    pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {

@@ -13,7 +13,7 @@ use super::error::{BuildError, Failure};
 use super::reply::Outcome;
 use super::route::Route;
 use super::speech::{self, Job, Presence, ToWorker};
-use super::worker::{Task, WorkerBuilder};
+use super::worker::{Part, Task, WorkerBuilder};
 use super::{HEARTBEAT, session_config};
 use crate::net::{Backoff, Clock, Link, LinkError, entropy};
 use crate::session::{self, Heard};
@@ -121,10 +121,8 @@ struct Shift<'a> {
     /// The tokens of the tasks that run.
     tokens: HashMap<RunId, Bytes>,
     aborts: HashMap<Bytes, AbortHandle>,
-    partials: (
-        mpsc::Sender<(Bytes, Message)>,
-        mpsc::Receiver<(Bytes, Message)>,
-    ),
+    /// Partial replies, each with its task's token.
+    partials: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     /// Partial replies for a dialect that knows none.
     gathered: HashMap<Bytes, Builder>,
     /// Last time that something was sent, and heard.

@@ -28,7 +28,7 @@ pub struct Task {
     pub(super) deadline: Option<Time>,
     pub(super) clock: Clock,
     pub(super) job: Job,
-    pub(super) partials: mpsc::Sender<(Bytes, Message)>,
+    pub(super) partials: mpsc::Sender<Part>,
 }
 
 impl Task {
@@ -94,6 +94,8 @@ impl Task {
     }
 }
 
+/// A partial reply and the token of its task.
+pub(super) type Part = (Bytes, Message);
 pub(super) type Handling = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 pub(super) type Handler = Arc<dyn Fn(Task) -> Handling + Send + Sync>;
 

@@ -1,1 +1,40 @@
-fn main() {}
+//! The program: what was typed becomes what is meant, and an exit code.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program speaks to its user"
+)]
+
+mod broker;
+mod call;
+mod commands;
+mod demo;
+mod docs;
+mod exit;
+mod info;
+mod logging;
+mod measure;
+mod settings;
+mod units;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use commands::{Cli, Command};
+
+fn main() -> ExitCode {
+    // A usage error ends here, with exit code 2 and one clear sentence.
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Broker(arguments) => broker::run(arguments, &cli.log),
+        Command::Worker(arguments) => worker::run(arguments, &cli.log),
+        Command::Call(arguments) => call::run(arguments, &cli.log),
+        Command::Info(arguments) => info::run(arguments, &cli.log),
+        Command::Demo(arguments) => demo::run(arguments, &cli.log),
+        Command::Completions(arguments) => docs::completions(&arguments),
+        Command::Man(arguments) => docs::man(&arguments),
+    };
+    exit::code(outcome)
+}

@@ -1,0 +1,90 @@
+//! `scale0 broker`
+
+use std::future::Future;
+
+use scale0::server::{Config, Server};
+use scale0::wire::Endpoint;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::commands::BrokerArguments;
+use crate::exit::{Failed, Outcome};
+use crate::logging::{Level, Logging};
+use crate::settings::Settings;
+
+pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
+    let BrokerArguments {
+        config: file,
+        check,
+        settings,
+    } = *arguments;
+    let settings = match &file {
+        Some(path) => settings.over(Settings::read(path)?),
+        None => settings,
+    };
+    let config = settings.config();
+    if check {
+        println!(
+            "the settings are good; the broker would listen on {}",
+            list(&config.endpoints)
+        );
+        return Ok(());
+    }
+    let log = Logging {
+        log: typed.log.or(settings.log),
+        log_format: typed.log_format.or(settings.log_format),
+    };
+    log.start(Level::Info);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Outcome {
+    // Before the first line is printed: whoever waits for it may send a signal at once.
+    let stop = stop_signal()?;
+    let server = Server::bind(config).await.map_err(Failed::error)?;
+    for endpoint in server.endpoints() {
+        eprintln!("bound {endpoint}");
+        if !endpoint.is_local() {
+            eprintln!(
+                "warning: {endpoint} can be reached from other machines, and there is no security yet"
+            );
+        }
+    }
+    server.run(stop).await;
+    Ok(())
+}
+
+/// Done at the first SIGTERM or Ctrl-C. The second ends the process at once.
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (told, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        // Whoever waits may have ended by itself.
+        let _ = told.send(());
+        next().await;
+        std::process::exit(1);
+    });
+    Ok(async {
+        // The sender is dropped only with the runtime.
+        let _ = stop.await;
+    })
+}
+
+fn list(endpoints: &[Endpoint]) -> String {
+    endpoints
+        .iter()
+        .map(Endpoint::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

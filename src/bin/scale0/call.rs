@@ -1,0 +1,126 @@
+//! `scale0 call`
+
+use std::io::{IsTerminal, Read, Write};
+use std::time::Duration;
+
+use scale0::Client;
+use scale0::sdk::ClientBuilder;
+use scale0::wire::Message;
+
+use crate::commands::{CallArguments, Connect};
+use crate::exit::{Failed, Outcome};
+use crate::logging::{Level, Logging};
+use crate::measure::Measure;
+use crate::units::Span;
+
+pub(crate) fn run(arguments: CallArguments, log: &Logging) -> Outcome {
+    log.start(Level::Warn);
+    let body = body(&arguments.body)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = builder(&arguments.connect)?
+            .dialect(arguments.dialect.into())
+            .max_outstanding(arguments.concurrency as usize)
+            .build()
+            .map_err(Failed::error)?;
+        match arguments.count {
+            None => once(&client, &arguments, body).await,
+            Some(count) => many(&client, &arguments, body, count).await,
+        }
+    })
+}
+
+/// A client for one of the commands.
+pub(crate) fn builder(connect: &Connect) -> Result<ClientBuilder, Failed> {
+    let (first, fallbacks) = connect.split();
+    let mut builder = Client::builder(&first).map_err(Failed::usage)?;
+    for fallback in &fallbacks {
+        builder = builder.fallback(fallback).map_err(Failed::usage)?;
+    }
+    Ok(builder)
+}
+
+fn body(typed: &str) -> Result<Message, Failed> {
+    if typed != "-" {
+        return Ok(typed.into());
+    }
+    let mut body = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut body)?;
+    Ok(body.into())
+}
+
+async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outcome {
+    let Span(timeout) = arguments.timeout;
+    let request = client
+        .request(&arguments.service)
+        .ttl(timeout)
+        .idempotent(arguments.idempotent)
+        .body(body);
+    let mut replies = request.stream().await?;
+    while let Some(reply) = replies.next().await {
+        let mut out = std::io::stdout().lock();
+        for part in reply?.body().parts() {
+            out.write_all(part)?;
+            // A line for each part, but no second line end behind one that is there.
+            if !part.ends_with(b"\n") {
+                out.write_all(b"\n")?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Calls again and again, and tells how fast that was.
+async fn many(client: &Client, arguments: &CallArguments, body: Message, count: u64) -> Outcome {
+    let Span(timeout) = arguments.timeout;
+    let progress = progress(count);
+    let measure = std::rc::Rc::new(std::cell::RefCell::new(Measure::begin()));
+    let left = std::rc::Rc::new(std::cell::Cell::new(count));
+    let set = tokio::task::LocalSet::new();
+    for _ in 0..arguments.concurrency {
+        let (client, service, body) = (client.clone(), arguments.service.clone(), body.clone());
+        let (left, measure, progress) = (
+            std::rc::Rc::clone(&left),
+            std::rc::Rc::clone(&measure),
+            progress.clone(),
+        );
+        let idempotent = arguments.idempotent;
+        set.spawn_local(async move {
+            while let Some(rest) = left.get().checked_sub(1) {
+                left.set(rest);
+                let began = measure.borrow().now();
+                let request = client
+                    .request(&service)
+                    .ttl(timeout)
+                    .idempotent(idempotent)
+                    .body(body.clone());
+                let answer = request.call().await;
+                measure.borrow_mut().add(began, &answer);
+                progress.inc(1);
+            }
+        });
+    }
+    set.await;
+    progress.finish_and_clear();
+    let measure = measure.borrow();
+    println!("{measure}");
+    measure.outcome()
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(count: u64) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let style =
+        indicatif::ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec}  {eta} left");
+    let bar = indicatif::ProgressBar::new(count);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,217 @@
+//! What can be typed. Help, completions and the man page come from these definitions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use scale0::wire::Endpoint;
+
+use crate::logging::Logging;
+use crate::settings::Settings;
+use crate::units::Span;
+
+/// A service broker that speaks ZeroMQ. Workers connect and announce the services they offer,
+/// clients ask for a service by name, and each task goes to the worker that has been idle longest.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scale0",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: Logging,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a broker
+    ///
+    /// Serves S0/1, MDP/0.1, MDP/0.2 and MMI on every endpoint; each peer is told apart by what
+    /// it says. SIGTERM or Ctrl-C lets it finish what it has and refuses new tasks; a second one
+    /// ends it at once.
+    Broker(Box<BrokerArguments>),
+    /// Offer services to a broker
+    ///
+    /// Each task is answered by itself (--echo), or by a command: it gets the body on stdin (the
+    /// parts joined), its stdout is the reply, its exit code decides between 200 and 500, and the
+    /// task's deadline kills it.
+    Worker(WorkerArguments),
+    /// Call a service
+    ///
+    /// Prints the reply's parts, one per line. Exit codes: 0 done, 1 failed, 2 usage, 3 no answer
+    /// in time (408, 504), 4 no such service (404).
+    Call(CallArguments),
+    /// Show what a broker does
+    ///
+    /// Totals, services, workers and queues, as the broker itself tells them through its services
+    /// s0.info, s0.services, s0.workers and s0.queues.
+    Info(InfoArguments),
+    /// Show what scale0 is, live, in less than 20 seconds
+    ///
+    /// Starts a broker, workers and clients of its own on loopback, adds workers, kills one in
+    /// the middle of a task, and lets some leave.
+    Demo(DemoArguments),
+    /// Print a script that completes scale0's arguments in a shell
+    Completions(CompletionsArguments),
+    /// Print the man page, or write one page per command
+    Man(ManArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BrokerArguments {
+    /// Read settings from this TOML file; its keys are the long flags, and flags go before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only check the settings: say what is wrong, or that nothing is
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Where the broker is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Connect {
+    /// The broker's endpoint; further ones are used while those before them cannot be reached
+    #[arg(long, value_name = "ENDPOINT", num_args = 1.., default_value = DEFAULT_ENDPOINT)]
+    pub(crate) connect: Vec<Endpoint>,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("work").required(true))]
+pub(crate) struct WorkerArguments {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// A service to offer
+    #[arg(long, value_name = "NAME", num_args = 1.., required = true)]
+    pub(crate) service: Vec<String>,
+    /// How many tasks to take at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) capacity: u16,
+    /// What the worker calls itself in `scale0 info`
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) name: String,
+    /// Tasks may be given to another worker if this one dies over them
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+    /// The language of the broker
+    #[arg(long, value_name = "DIALECT", default_value = "s0")]
+    pub(crate) dialect: Dialect,
+    /// How long tasks may take to finish after SIGTERM or Ctrl-C
+    #[arg(long, value_name = "D", default_value = "30s")]
+    pub(crate) drain_timeout: Span,
+    /// Answer each task with its own body
+    #[arg(long, group = "work")]
+    pub(crate) echo: bool,
+    /// With --echo: wait so long before each answer
+    #[arg(long, value_name = "D", requires = "echo")]
+    pub(crate) delay: Option<Span>,
+    /// The command that answers tasks, and its arguments
+    #[arg(last = true, group = "work", value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CallArguments {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The service's name
+    pub(crate) service: String,
+    /// The body; `-` reads it from stdin
+    #[arg(default_value = "")]
+    pub(crate) body: String,
+    /// How long to wait for an answer; the task's time to live
+    #[arg(long, value_name = "D", default_value = "30s")]
+    pub(crate) timeout: Span,
+    /// The task may be done more than once: it is repeated when a worker dies
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+    /// Call so many times, and print rate and latency instead of replies
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// With --count: so many calls at once
+    #[arg(long, value_name = "M", default_value_t = 1, requires = "count", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) concurrency: u32,
+    /// The language of the broker
+    #[arg(long, value_name = "DIALECT", default_value = "s0")]
+    pub(crate) dialect: Dialect,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArguments {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long to wait for the broker
+    #[arg(long, value_name = "D", default_value = "5s")]
+    pub(crate) timeout: Span,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArguments {}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManArguments {
+    /// Write scale0.1, scale0-broker.1 and so on into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The language to speak to a broker.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Dialect {
+    /// S0/1, scale0's own
+    S0,
+    /// Majordomo 0.1 (RFC 7)
+    Mdp01,
+    /// Majordomo 0.2 (RFC 18)
+    Mdp02,
+    /// Majordomo 0.2 with an empty frame in front
+    Mdp02Delimited,
+}
+
+impl From<Dialect> for scale0::sdk::Dialect {
+    fn from(typed: Dialect) -> Self {
+        match typed {
+            Dialect::S0 => Self::Scale0,
+            Dialect::Mdp01 => Self::Mdp01,
+            Dialect::Mdp02 => Self::Mdp02,
+            Dialect::Mdp02Delimited => Self::Mdp02Delimited,
+        }
+    }
+}
+
+impl Connect {
+    /// The preferred endpoint and the others, as the SDK's builders want them.
+    pub(crate) fn split(&self) -> (String, Vec<String>) {
+        let mut all = self.connect.iter().map(Endpoint::to_string);
+        let first = all.next().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        (first, all.collect())
+    }
+}
+
+/// Where brokers listen and others look for them.
+pub(crate) const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:5555";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

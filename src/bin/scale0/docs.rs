@@ -1,0 +1,28 @@
+//! `scale0 completions` and `scale0 man`
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use crate::commands::{Cli, CompletionsArguments, ManArguments};
+use crate::exit::Outcome;
+
+pub(crate) fn completions(arguments: &CompletionsArguments) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "scale0", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(())
+}
+
+pub(crate) fn man(arguments: &ManArguments) -> Outcome {
+    let command = Cli::command();
+    if let Some(directory) = &arguments.out {
+        std::fs::create_dir_all(directory)?;
+        clap_mangen::generate_to(command, directory)?;
+        return Ok(());
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    std::io::stdout().write_all(&page)?;
+    Ok(())
+}

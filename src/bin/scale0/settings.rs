@@ -1,0 +1,342 @@
+//! The broker's settings, as flags and as TOML keys of the same names.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::Path;
+
+use clap::Args;
+use scale0::wire::Endpoint;
+use serde::{Deserialize, Deserializer};
+
+use crate::commands::DEFAULT_ENDPOINT;
+use crate::exit::Failed;
+use crate::logging::{Format, Level};
+use crate::units::{Beat, Size, Span};
+
+/// What an operator may set. Nothing set is what `spec/scale0.md` names as default.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Where to listen: tcp://HOST:PORT, tcp://*:0, ipc://PATH; may be repeated [default: tcp://127.0.0.1:5555]
+    #[arg(long, value_name = "ENDPOINT", num_args = 1..)]
+    #[serde(deserialize_with = "endpoints")]
+    pub(crate) bind: Vec<Endpoint>,
+    /// What the broker calls itself [default: scale0]
+    #[arg(long, value_name = "NAME", help_heading = "Timing and behaviour")]
+    pub(crate) name: Option<String>,
+    /// Time to live of tasks whose clients state none [default: 30s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) default_ttl: Option<Span>,
+    /// The longest time to live; what is above is clamped [default: 24h]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) max_ttl: Option<Span>,
+    /// How long a task waits for a service that nobody offers [default: 2s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) wait_for_worker: Option<Span>,
+    /// How often one task may be started [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Timing and behaviour")]
+    pub(crate) max_attempts: Option<NonZeroU16>,
+    /// How often S0 workers hear from the broker at least, 100ms to 60s [default: 2500ms]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) heartbeat: Option<Beat>,
+    /// The same for Majordomo workers [default: 1s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) mdp_heartbeat: Option<Beat>,
+    /// How often Majordomo workers count as having promised to be heard [default: 2500ms]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) mdp_promise: Option<Beat>,
+    /// What Majordomo clients get instead of silence when there is only an error for them; {code} becomes its number
+    #[arg(long, value_name = "TEXT", help_heading = "Timing and behaviour")]
+    pub(crate) mdp_error_body: Option<String>,
+    /// How long after its task's deadline a silent worker is still trusted [default: 5s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) suspect_after: Option<Span>,
+    /// How long a worker that is not trusted may stay silent [default: 1m]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) suspect_time: Option<Span>,
+    /// What refused clients are told to wait [default: 1s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) retry_after: Option<Span>,
+    /// How long tasks may take to finish after SIGTERM or Ctrl-C [default: 30s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) drain_timeout: Option<Span>,
+
+    /// How long a handshake may take [default: 5s]
+    #[arg(long, value_name = "D", help_heading = "Limits")]
+    pub(crate) handshake_timeout: Option<Span>,
+    /// How long a peer may read nothing of what waits for it [default: 30s]
+    #[arg(long, value_name = "D", help_heading = "Limits")]
+    pub(crate) stall_timeout: Option<Span>,
+    /// One frame [default: 16MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_frame: Option<Size>,
+    /// All parts of one message [default: 16MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_message: Option<Size>,
+    /// Parts of one message [default: 1024]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_frames: Option<NonZeroU32>,
+    /// An S0 header frame [default: 4KiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_header: Option<Size>,
+    /// Properties in an S0 header [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_properties: Option<NonZeroU32>,
+    /// Frames of an envelope [default: 8]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_envelope: Option<NonZeroU32>,
+    /// Everything held: incoming, queued and outgoing [default: 1GiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_bytes: Option<Size>,
+    /// What may wait to be written to one peer [default: 32MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_outbox: Option<Size>,
+    /// A worker with more than this waiting to be written to it gets no task [default: 4MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_worker_outbox: Option<Size>,
+    /// Tasks waiting for one service [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_queue_tasks: Option<NonZeroU32>,
+    /// Bytes of the tasks waiting for one service [default: 256MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_queue_bytes: Option<Size>,
+    /// Tasks of one client, waiting or with a worker [default: 4096]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_client_tasks: Option<NonZeroU32>,
+    /// Tasks one worker may hold, whatever capacity it states [default: 512]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_worker_tasks: Option<NonZeroU32>,
+    /// Services that are offered [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_services: Option<NonZeroU32>,
+    /// Services of one worker [default: 256]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_services_per_worker: Option<NonZeroU32>,
+    /// Names without a worker for which tasks may wait [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_awaited_names: Option<NonZeroU32>,
+    /// Malformed messages after which a connection is closed [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_strikes: Option<NonZeroU32>,
+    /// Connections; the limit of open files less 256 if that is lower [default: 65536]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_connections: Option<NonZeroU32>,
+    /// Connections whose handshake is not done [default: 4096]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_pending_handshakes: Option<NonZeroU32>,
+    /// Connections from one address [default: no limit of its own]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_connections_per_address: Option<NonZeroU32>,
+
+    /// In the file only: as a flag it is a global one.
+    #[arg(skip)]
+    pub(crate) log: Option<Level>,
+    /// In the file only: as a flag it is a global one.
+    #[arg(skip)]
+    pub(crate) log_format: Option<Format>,
+}
+
+/// One endpoint, or a list of them.
+fn endpoints<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Endpoint>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "an endpoint like \"tcp://127.0.0.1:5555\", or a list of them"
+    )]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    let texts = match OneOrMore::deserialize(from)? {
+        OneOrMore::One(text) => vec![text],
+        OneOrMore::More(texts) => texts,
+    };
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(serde::de::Error::custom))
+        .collect()
+}
+
+macro_rules! merge {
+    ($over:ident, $under:ident: $($field:ident)*) => {
+        Settings {
+            bind: if $over.bind.is_empty() { $under.bind } else { $over.bind },
+            $($field: $over.$field.or($under.$field)),*
+        }
+    };
+}
+
+impl Settings {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failed> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failed::Usage(format!("{} cannot be read: {error}", path.display()))
+        })?;
+        toml::from_str(&text).map_err(|error| Failed::Usage(format!("{}: {error}", path.display())))
+    }
+
+    /// These settings, and where they say nothing, the others.
+    pub(crate) fn over(self, under: Self) -> Self {
+        merge!(self, under: name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
+            mdp_error_body suspect_after suspect_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
+            max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
+            max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
+            max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
+    }
+
+    /// What they mean.
+    pub(crate) fn config(&self) -> scale0::server::Config {
+        let mut endpoints = self.bind.clone();
+        if endpoints.is_empty() {
+            endpoints.extend(DEFAULT_ENDPOINT.parse());
+        }
+        let mut config = scale0::server::Config {
+            endpoints,
+            majordomo_error_body: self.mdp_error_body.clone(),
+            ..scale0::server::Config::default()
+        };
+        set(
+            &mut config.drain_timeout,
+            self.drain_timeout.map(|Span(span)| span),
+        );
+
+        let broker = &mut config.broker;
+        set(
+            &mut broker.name,
+            self.name.as_deref().map(scale0::protocol::Name::from),
+        );
+        set(
+            &mut broker.default_ttl,
+            self.default_ttl.map(|Span(span)| span),
+        );
+        set(&mut broker.max_ttl, self.max_ttl.map(|Span(span)| span));
+        set(
+            &mut broker.wait_for_worker,
+            self.wait_for_worker.map(|Span(span)| span),
+        );
+        set(
+            &mut broker.max_attempts,
+            self.max_attempts.map(NonZeroU16::get),
+        );
+        set(&mut broker.heartbeat, self.heartbeat.map(|Beat(span)| span));
+        set(
+            &mut broker.majordomo_heartbeat,
+            self.mdp_heartbeat.map(|Beat(span)| span),
+        );
+        set(
+            &mut broker.majordomo_promise,
+            self.mdp_promise.map(|Beat(span)| span),
+        );
+        set(
+            &mut broker.suspect_after,
+            self.suspect_after.map(|Span(span)| span),
+        );
+        set(
+            &mut broker.suspect_time,
+            self.suspect_time.map(|Span(span)| span),
+        );
+        set(
+            &mut broker.retry_after,
+            self.retry_after.map(|Span(span)| span),
+        );
+
+        let limits = &mut broker.limits;
+        set(
+            &mut limits.handshake_time,
+            self.handshake_timeout.map(|Span(span)| span),
+        );
+        set(
+            &mut limits.stall_time,
+            self.stall_timeout.map(|Span(span)| span),
+        );
+        set(&mut limits.frame, bytes(self.max_frame));
+        set(&mut limits.message, bytes(self.max_message));
+        set(&mut limits.parts, count(self.max_frames));
+        set(&mut limits.header, bytes(self.max_header));
+        set(&mut limits.properties, count(self.max_properties));
+        set(&mut limits.envelope, count(self.max_envelope));
+        set(&mut limits.held, bytes(self.max_bytes));
+        set(&mut limits.outbox, bytes(self.max_outbox));
+        set(&mut limits.worker_outbox, bytes(self.max_worker_outbox));
+        set(&mut limits.queue_tasks, count(self.max_queue_tasks));
+        set(&mut limits.queue_bytes, bytes(self.max_queue_bytes));
+        set(&mut limits.client_tasks, count(self.max_client_tasks));
+        set(&mut limits.worker_tasks, count(self.max_worker_tasks));
+        set(&mut limits.services, count(self.max_services));
+        set(
+            &mut limits.services_per_worker,
+            count(self.max_services_per_worker),
+        );
+        set(&mut limits.awaited_names, count(self.max_awaited_names));
+        set(&mut limits.strikes, self.max_strikes.map(NonZeroU32::get));
+        set(&mut limits.connections, count(self.max_connections));
+        set(
+            &mut limits.pending_handshakes,
+            count(self.max_pending_handshakes),
+        );
+        limits.connections_per_address = count(self.max_connections_per_address);
+        config
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn bytes(size: Option<Size>) -> Option<usize> {
+    size.map(|Size(bytes)| bytes)
+}
+
+fn count(number: Option<NonZeroU32>) -> Option<usize> {
+    number.map(|number| number.get() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        toml::from_str::<Settings>(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_what_is_allowed() {
+        let unknown = error("name = \"b\"\nwait-for-workers = \"2s\"\n");
+        assert!(
+            unknown.contains("line 2") && unknown.contains("`wait-for-worker`"),
+            "{unknown}"
+        );
+        let duration = error("default-ttl = \"soon\"");
+        assert!(
+            duration.contains("line 1") && duration.contains("500ms, 2s, 1m"),
+            "{duration}"
+        );
+        let range = error("heartbeat = \"50ms\"");
+        assert!(range.contains("100ms to 60s"), "{range}");
+        let zero = error("max-attempts = 0");
+        assert!(
+            zero.contains("line 1") && zero.contains("nonzero"),
+            "{zero}"
+        );
+        let endpoint = error("bind = [\"tcp://127.0.0.1\"]");
+        assert!(
+            endpoint.contains("line 1") && endpoint.contains("needs a port"),
+            "{endpoint}"
+        );
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let file: Settings =
+            toml::from_str("bind = \"ipc:///a\"\ndefault-ttl = \"1s\"\nmax-bytes = 4096").unwrap();
+        let flags = Settings {
+            default_ttl: Some("2s".parse().unwrap()),
+            ..Settings::default()
+        };
+        let config = flags.over(file).config();
+        assert_eq!(config.endpoints, ["ipc:///a".parse().unwrap()]);
+        assert_eq!(config.broker.default_ttl, std::time::Duration::from_secs(2));
+        assert_eq!(config.broker.limits.held, 4096);
+    }
+}

@@ -1,0 +1,131 @@
+//! `scale0 worker`
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scale0::sdk::{Failure, Task, Worker, WorkerBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use crate::broker::stop_signal;
+use crate::commands::WorkerArguments;
+use crate::exit::{Failed, Outcome};
+use crate::logging::{Level, Logging};
+use crate::units::Span;
+
+pub(crate) fn run(arguments: WorkerArguments, log: &Logging) -> Outcome {
+    log.start(Level::Info);
+    let worker = build(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        worker.run(stop).await.map_err(Failed::error)
+    })
+}
+
+fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
+    let (first, fallbacks) = arguments.connect.split();
+    let Span(drain_timeout) = arguments.drain_timeout;
+    let mut builder = Worker::builder(&first)
+        .map_err(Failed::usage)?
+        .capacity(arguments.capacity)
+        .name(&arguments.name)
+        .dialect(arguments.dialect.into())
+        .drain_timeout(drain_timeout);
+    for fallback in &fallbacks {
+        builder = builder.fallback(fallback).map_err(Failed::usage)?;
+    }
+    let command: Arc<[String]> = arguments.command.clone().into();
+    let delay = arguments.delay.map(|Span(span)| span);
+    for name in &arguments.service {
+        builder = match command.is_empty() {
+            true => offer(builder, name, arguments.idempotent, move |task| {
+                echo(task, delay)
+            }),
+            false => {
+                let command = Arc::clone(&command);
+                offer(builder, name, arguments.idempotent, move |task| {
+                    execute(task, Arc::clone(&command))
+                })
+            }
+        };
+    }
+    builder.build().map_err(Failed::usage)
+}
+
+fn offer<F, Fut>(builder: WorkerBuilder, name: &str, idempotent: bool, handler: F) -> WorkerBuilder
+where
+    F: Fn(Task) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<scale0::wire::Message, Failure>> + Send + 'static,
+{
+    if idempotent {
+        builder.idempotent_service(name, handler)
+    } else {
+        builder.service(name, handler)
+    }
+}
+
+async fn echo(task: Task, delay: Option<Duration>) -> Result<scale0::wire::Message, Failure> {
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
+    Ok(task.into_body())
+}
+
+/// Runs the command on the task's body. When the task is cancelled or its deadline passes, the
+/// future is dropped and the command killed.
+async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Message, Failure> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Failure::new(500, "no command"));
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("SCALE0_SERVICE", task.service())
+        .env("SCALE0_ATTEMPT", task.attempt().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Failure::new(500, format!("{program} cannot be started: {error}")))?;
+    let (mut stdin, mut stdout) = (child.stdin.take(), child.stdout.take());
+    let mut output = Vec::new();
+    let feed = async {
+        if let Some(stdin) = &mut stdin {
+            for part in task.body().parts() {
+                // A command that does not read its stdin closes it, and that is its right.
+                if stdin.write_all(part).await.is_err() {
+                    break;
+                }
+            }
+        }
+        drop(stdin);
+    };
+    let collect = async {
+        match &mut stdout {
+            // One byte more than allowed tells that it is too much.
+            Some(stdout) => stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await,
+            None => Ok(0),
+        }
+    };
+    let (_, collected) = tokio::join!(feed, collect);
+    collected?;
+    if output.len() as u64 > MAX_OUTPUT {
+        return Err(Failure::new(
+            500,
+            format!("{program} wrote more than {MAX_OUTPUT} bytes"),
+        ));
+    }
+    let status = child.wait().await?;
+    if status.success() {
+        Ok(output.into())
+    } else {
+        Err(Failure::new(500, output))
+    }
+}
+
+/// As much as a broker takes.
+const MAX_OUTPUT: u64 = 16 << 20;

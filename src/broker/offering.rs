@@ -1,0 +1,341 @@
+//! What workers offer: announcements, seats in services, and what happens to the tasks of a worker
+//! that is gone.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::chain::Chain;
+use super::peer::{Seat, Worker};
+use super::task::Stage;
+use super::{Action, Broker, Fact, Leaving, PeerId};
+use crate::protocol::scale0::Settings;
+use crate::protocol::{Announcement, Answer, Dialect, Id, Notice, Return, Status};
+use crate::wire::Message;
+
+impl Broker {
+    /// A worker says what it does: the complete set, taken whole or not at all.
+    pub(super) fn announced(&mut self, id: PeerId, announcement: Announcement) {
+        let Some(worker) = self.peer(id).and_then(|peer| peer.worker.as_deref()) else {
+            return self.join(id, announcement);
+        };
+        if worker.announcement == announcement {
+            return;
+        }
+        if worker.dialect() != Dialect::Scale0 || announcement.dialect != Dialect::Scale0 {
+            // RFC 7 and 18: READY comes once. A connection does not change its language either.
+            let dialect = worker.dialect();
+            self.remove_worker(id, Leaving::Confused);
+            return self.tell(id, dialect, Notice::Unknown);
+        }
+        let due = worker.announced + RECONNECT_INTERVAL;
+        if due > self.now {
+            if let Some(worker) = self.worker_mut(id) {
+                worker.next = Some(announcement);
+            }
+            return self.look_after(id.place);
+        }
+        self.apply(id, announcement);
+    }
+
+    /// A worker's first announcement.
+    fn join(&mut self, id: PeerId, announcement: Announcement) {
+        let dialect = announcement.dialect;
+        if let Err((status, text)) = self.acceptable(&announcement, &[]) {
+            return self.reject(id, dialect, status, text);
+        }
+        let services = announcement
+            .offers
+            .iter()
+            .map(|offer| offer.service.clone())
+            .collect();
+        let (name, capacity) = (announcement.name.clone(), announcement.capacity);
+        let now = self.now;
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        peer.worker = Some(Box::new(Worker {
+            announcement: Announcement {
+                offers: Vec::new(),
+                ..announcement.clone()
+            },
+            seats: Vec::new(),
+            tasks: Chain::default(),
+            ready: false,
+            suspect: None,
+            full: false,
+            spoke: now,
+            told: now,
+            beats: 0,
+            announced: now,
+            next: None,
+            done: 0,
+        }));
+        self.counters.workers_joined += 1;
+        self.note(Fact::WorkerJoined {
+            peer: id,
+            dialect,
+            name,
+            services,
+            capacity,
+        });
+        self.seat(id, announcement);
+    }
+
+    /// A worker's later announcement, which may come.
+    pub(super) fn apply(&mut self, id: PeerId, announcement: Announcement) {
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        let former = worker.seats.clone();
+        if let Err((status, text)) = self.acceptable(&announcement, &former) {
+            return self.reject(id, announcement.dialect, status, text);
+        }
+        let services = announcement
+            .offers
+            .iter()
+            .map(|offer| offer.service.clone())
+            .collect();
+        self.note(Fact::WorkerChanged {
+            peer: id,
+            services,
+            capacity: announcement.capacity,
+        });
+        self.seat(id, announcement);
+    }
+
+    /// Whether the services' number and names allow it. `former` are the seats it would replace.
+    fn acceptable(
+        &self,
+        announcement: &Announcement,
+        former: &[Seat],
+    ) -> Result<(), (Status, String)> {
+        let limit = self.config.limits.services;
+        let mut room = limit.saturating_sub(self.services.offered());
+        for offer in &announcement.offers {
+            if offer.service.is_reserved() {
+                let text = format!(
+                    "service {}: names beginning with s0. or mmi. are the broker's own",
+                    offer.service
+                );
+                return Err((Status::MALFORMED, text));
+            }
+            let known = self.services.find(&offer.service);
+            let held = known.is_some_and(|known| former.iter().any(|seat| seat.service == known));
+            let offered = known
+                .and_then(|known| self.services.get(known))
+                .is_some_and(|service| service.workers > 0);
+            if !held && !offered {
+                let Some(left) = room.checked_sub(1) else {
+                    let text = format!(
+                        "service {} is one too many for this broker, limit {limit}",
+                        offer.service
+                    );
+                    return Err((Status::TOO_LARGE, text));
+                };
+                room = left;
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, id: PeerId, dialect: Dialect, status: Status, text: String) {
+        self.counters.malformed += 1;
+        self.note(Fact::Malformed {
+            peer: id,
+            text: text.clone(),
+        });
+        if dialect == Dialect::Scale0 {
+            let back = Return {
+                dialect,
+                envelope: Message::default(),
+                id: Id::ZERO,
+                whole: false,
+            };
+            self.tell(id, dialect, Notice::Error { back, status, text });
+        } else {
+            self.tell(id, dialect, Notice::Unknown);
+        }
+    }
+
+    /// Replaces a worker's seats by those of its announcement.
+    fn seat(&mut self, id: PeerId, announcement: Announcement) {
+        let now = self.now;
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        let former = worker.seats.clone();
+        self.stand_down(id.place);
+        let mut seats = Vec::with_capacity(announcement.offers.len());
+        for offer in &announcement.offers {
+            let service = self.services.find_or_add(&offer.service, now);
+            let node = match former.iter().find(|seat| seat.service == service) {
+                Some(seat) => seat.node,
+                None => {
+                    self.services.worker_joined(service);
+                    self.seats.insert(id.place)
+                }
+            };
+            seats.push(Seat {
+                service,
+                node,
+                idempotent: offer.idempotent,
+            });
+        }
+        let kept: BTreeSet<u32> = seats.iter().map(|seat| seat.service).collect();
+        let promise = announcement
+            .promise
+            .map_or(self.config.majordomo_promise, clamp_promise);
+        let dialect = announcement.dialect;
+        if let Some(peer) = self.peer_mut(id) {
+            peer.promise = promise;
+            if let Some(worker) = &mut peer.worker {
+                worker.announcement = announcement;
+                worker.seats = seats;
+                worker.announced = now;
+                worker.next = None;
+            }
+        }
+        for seat in former.iter().filter(|seat| !kept.contains(&seat.service)) {
+            self.vacate(*seat);
+        }
+        if dialect == Dialect::Scale0 {
+            let settings = Settings {
+                promise: self.config.heartbeat,
+                broker: self.config.name.clone(),
+                max_message: self.config.limits.message,
+                max_frames: self.config.limits.parts,
+            };
+            self.tell(id, dialect, Notice::Config(settings));
+        }
+        self.look_after(id.place);
+        self.settle(id.place);
+    }
+
+    /// Gives up a seat that is in no ready list.
+    fn vacate(&mut self, seat: Seat) {
+        self.seats.remove(seat.node);
+        if self.services.worker_left(seat.service, self.now) {
+            self.await_workers(seat.service);
+        }
+        self.tidy(seat.service);
+    }
+
+    /// A worker is gone, by whatever way: its tasks go to others where that is allowed.
+    pub(super) fn remove_worker(&mut self, id: PeerId, why: Leaving) {
+        if self.worker(id).is_none() {
+            return;
+        }
+        self.stand_down(id.place);
+        let Some(worker) = self.peer_mut(id).and_then(|peer| {
+            peer.promise = Duration::ZERO;
+            peer.worker.take()
+        }) else {
+            return;
+        };
+        self.counters.workers_left += 1;
+        self.note(Fact::WorkerLeft {
+            peer: id,
+            why,
+            tasks: worker.tasks.len(),
+        });
+        let mut tasks: Vec<u32> = self.lines.iter(&worker.tasks).collect();
+        let mut chain = worker.tasks;
+        for &task in &tasks {
+            self.lines.remove(&mut chain, task);
+        }
+        if !tasks.is_empty() && why != Leaving::Lost {
+            self.say(Action::Watch {
+                peer: id,
+                on: false,
+            });
+        }
+        // Each goes to the head of its queue: the oldest last, so that it is first again.
+        tasks.reverse();
+        let mut waiting = BTreeSet::new();
+        for number in tasks {
+            let Some(task) = self.tasks.get(number) else {
+                continue;
+            };
+            let idempotent = worker
+                .seat(task.service)
+                .is_some_and(|seat| seat.idempotent);
+            let service = task.service;
+            if self.orphan(number, idempotent || worker.dialect().is_majordomo()) {
+                waiting.insert(service);
+            }
+        }
+        for seat in &worker.seats {
+            self.vacate(*seat);
+        }
+        for service in waiting {
+            self.dispatch(service);
+        }
+    }
+
+    /// A task whose worker is gone, and which is in no chain, is put at the head of its queue
+    /// (then this is true) or comes to its end.
+    fn orphan(&mut self, number: u32, idempotent: bool) -> bool {
+        let most = self.config.max_attempts;
+        let Some(task) = self.tasks.get_mut(number) else {
+            return false;
+        };
+        if let Some(service) = self.services.get_mut(task.service) {
+            service.in_flight -= 1;
+        }
+        let (attempt, service) = (task.attempt, task.service);
+        if task.asker.is_none() {
+            self.discard(number);
+            return false;
+        }
+        let repeatable = (task.idempotent || idempotent) && !task.streamed && task.body.is_some();
+        if repeatable && attempt < most && task.deadline > self.now {
+            task.stage = Stage::Queued;
+            self.drop_gathered(number);
+            self.counters.retried += 1;
+            let name = self.service_name(service);
+            self.note(Fact::TaskRetried {
+                service: name,
+                attempt: attempt + 1,
+            });
+            self.line_up(number, true);
+            return true;
+        }
+        if attempt >= most {
+            self.counters.poisoned += 1;
+            let name = self.service_name(service);
+            self.note(Fact::TaskPoisoned {
+                service: name,
+                attempts: attempt,
+            });
+        }
+        let answer = Answer::Error {
+            status: Status::WORKER_LOST,
+            not_executed: false,
+            retry_after: Duration::ZERO,
+            text: "the worker was lost while it worked on the task".to_owned(),
+        };
+        self.conclude(number, answer);
+        self.discard(number);
+        false
+    }
+
+    pub(super) fn worker(&self, id: PeerId) -> Option<&Worker> {
+        self.peer(id)?.worker.as_deref()
+    }
+
+    pub(super) fn worker_mut(&mut self, id: PeerId) -> Option<&mut Worker> {
+        self.peer_mut(id)?.worker.as_deref_mut()
+    }
+}
+
+/// A promise that can be kept and watched; zero is none.
+pub(super) fn clamp_promise(stated: Duration) -> Duration {
+    if stated.is_zero() {
+        stated
+    } else {
+        stated.clamp(Duration::from_millis(100), Duration::from_secs(60))
+    }
+}
+
+/// Announcements that come faster are applied when this time is over, the newest of them.
+pub(super) const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);

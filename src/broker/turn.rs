@@ -1,0 +1,204 @@
+//! Whose turn it is: the queues of waiting tasks, the lists of ready workers, and how the two
+//! meet. While tasks wait for a service, no worker stands ready for it.
+
+use super::peer::Worker;
+use super::task::Stage;
+use super::{Action, Broker};
+use crate::protocol::Assignment;
+
+impl Broker {
+    /// Gives a task, which is in no chain, to the worker at `place`, which has room.
+    pub(super) fn assign(&mut self, number: u32, place: u32) {
+        let token = self.tasks.renew_token(number);
+        let (now, most) = (self.now, self.config.max_attempts);
+        let Some(peer) = self.peers.get_mut(place as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let (id, Some(worker)) = (peer.id, &mut peer.worker) else {
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(number) else {
+            return;
+        };
+        let Some(service) = self.services.get_mut(task.service) else {
+            return;
+        };
+        task.stage = Stage::Assigned(place);
+        task.attempt += 1;
+        service.in_flight += 1;
+        worker.told = now;
+        self.lines.push_back(&mut worker.tasks, number);
+        let dialect = worker.dialect();
+        let begins = worker.tasks.len() == 1;
+        let idempotent = task.idempotent
+            || worker
+                .seat(task.service)
+                .is_some_and(|seat| seat.idempotent);
+        let again = task.attempt < most && (idempotent || dialect.is_majordomo());
+        // A body that can never be needed again is handed on, not kept.
+        let body = if again {
+            task.body.clone()
+        } else {
+            let body = task.body.take();
+            let size = body.as_ref().map_or(0, |body| body.wire().len());
+            task.cost -= size;
+            self.held -= size;
+            body
+        };
+        let assignment = Assignment {
+            token,
+            attempt: task.attempt,
+            ttl: now.until(task.deadline),
+            idempotent: task.idempotent,
+            priority: task.priority,
+            service: service.name.clone(),
+            properties: task.properties.clone(),
+            body: body.unwrap_or_default(),
+        };
+        self.counters.assigned += 1;
+        if begins {
+            self.say(Action::Watch { peer: id, on: true });
+        }
+        self.say(Action::Assign {
+            peer: id,
+            dialect,
+            task: assignment,
+        });
+    }
+
+    /// After a task given out of the ready list: to the end of it, or off it.
+    pub(super) fn take_turn(&mut self, place: u32) {
+        self.stand_down(place);
+        let most = self.config.limits.worker_tasks;
+        if self
+            .peer_at(place)
+            .and_then(|peer| peer.worker.as_deref())
+            .is_some_and(|worker| worker.has_room(most))
+        {
+            self.stand_ready(place);
+        }
+    }
+
+    /// A worker's room may have changed: it takes what waits for it, the longest waiting first,
+    /// and then stands ready if there is room left.
+    pub(super) fn settle(&mut self, place: u32) {
+        let most = self.config.limits.worker_tasks;
+        loop {
+            let Some(worker) = self.peer_at(place).and_then(|peer| peer.worker.as_deref()) else {
+                return;
+            };
+            if !worker.has_room(most) {
+                return self.stand_down(place);
+            }
+            let Some(number) = self.longest_waiting(worker) else {
+                return self.stand_ready(place);
+            };
+            if self
+                .tasks
+                .get(number)
+                .is_some_and(|task| task.deadline <= self.now)
+            {
+                self.expire(number);
+                continue;
+            }
+            self.dequeue(number);
+            self.assign(number, place);
+        }
+    }
+
+    /// Among the first tasks of the worker's queues the one that came first.
+    fn longest_waiting(&self, worker: &Worker) -> Option<u32> {
+        let heads = worker
+            .seats
+            .iter()
+            .filter_map(|seat| self.services.get(seat.service)?.queue.first());
+        heads.min_by_key(|number| self.tasks.get(*number).map(|task| (task.arrived, *number)))
+    }
+
+    /// Puts a worker at the end of its services' ready lists.
+    pub(super) fn stand_ready(&mut self, place: u32) {
+        let Some(worker) = self
+            .peers
+            .get_mut(place as usize)
+            .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
+        else {
+            return;
+        };
+        if std::mem::replace(&mut worker.ready, true) {
+            return;
+        }
+        for seat in &worker.seats {
+            if let Some(service) = self.services.get_mut(seat.service) {
+                self.ready.push_back(&mut service.ready, seat.node);
+            }
+        }
+    }
+
+    /// Takes a worker off its services' ready lists.
+    pub(super) fn stand_down(&mut self, place: u32) {
+        let Some(worker) = self
+            .peers
+            .get_mut(place as usize)
+            .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
+        else {
+            return;
+        };
+        if !std::mem::replace(&mut worker.ready, false) {
+            return;
+        }
+        for seat in &worker.seats {
+            if let Some(service) = self.services.get_mut(seat.service) {
+                self.ready.remove(&mut service.ready, seat.node);
+            }
+        }
+    }
+
+    /// Puts a task that is in no chain at the end of its service's queue. There is no worker
+    /// with room for it.
+    pub(super) fn enqueue(&mut self, number: u32) {
+        self.line_up(number, false);
+        if let Some(service) = self.tasks.get(number).map(|task| task.service) {
+            self.await_workers(service);
+        }
+    }
+
+    pub(super) fn line_up(&mut self, number: u32, at_head: bool) {
+        let Some(task) = self.tasks.get(number) else {
+            return;
+        };
+        let Some(service) = self.services.get_mut(task.service) else {
+            return;
+        };
+        if at_head {
+            self.lines.push_front(&mut service.queue, number);
+        } else {
+            self.lines.push_back(&mut service.queue, number);
+        }
+        service.queued_bytes += task.cost;
+    }
+
+    /// Lets ready workers take what waits, each in its turn.
+    pub(super) fn dispatch(&mut self, number: u32) {
+        while let Some(service) = self.services.get(number)
+            && !service.queue.is_empty()
+            && let Some(seat) = service.ready.first()
+            && let Some(&place) = self.seats.get(seat)
+        {
+            self.stand_down(place);
+            self.settle(place);
+        }
+    }
+
+    /// Takes a task out of its queue.
+    pub(super) fn dequeue(&mut self, number: u32) {
+        let Some(task) = self.tasks.get(number) else {
+            return;
+        };
+        let (cost, index) = (task.cost, task.service);
+        if let Some(service) = self.services.get_mut(index) {
+            self.lines.remove(&mut service.queue, number);
+            service.queued_bytes -= cost;
+        }
+        self.resume_for_service(index);
+    }
+}

@@ -134,7 +134,7 @@ mod tests {
             let class = class(Duration::from_micros(micros));
             assert!(class >= before);
             before = class;
-            let end = upper_end(class).as_micros() as u64;
+            let end = u64::try_from(upper_end(class).as_micros()).unwrap();
             assert!(
                 end >= micros && end <= micros + micros / 60 + 1,
                 "{micros} {end}"

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::commands::BrokerArguments;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
+use crate::output::{print, tell};
 use crate::settings::Settings;
 
 pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
@@ -24,11 +25,10 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
     };
     let config = settings.config();
     if check {
-        println!(
-            "the settings are good; the broker would listen on {}",
+        return print(format!(
+            "the settings are good; the broker would listen on {}\n",
             list(&config.endpoints)
-        );
-        return Ok(());
+        ));
     }
     let log = Logging {
         log: typed.log.or(settings.log),
@@ -46,11 +46,11 @@ async fn serve(config: Config) -> Outcome {
     let stop = stop_signal()?;
     let server = Server::bind(config).await.map_err(Failed::error)?;
     for endpoint in server.endpoints() {
-        eprintln!("bound {endpoint}");
+        tell(format_args!("bound {endpoint}"));
         if !endpoint.is_local() {
-            eprintln!(
+            tell(format_args!(
                 "warning: {endpoint} can be reached from other machines, and there is no security yet"
-            );
+            ));
         }
     }
     server.run(stop).await;

@@ -1,6 +1,6 @@
 //! `scale0 call`
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use scale0::Client;
@@ -11,6 +11,7 @@ use crate::commands::{CallArguments, Connect};
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
 use crate::measure::Measure;
+use crate::output::print;
 use crate::units::Span;
 
 pub(crate) fn run(arguments: CallArguments, log: &Logging) -> Outcome {
@@ -60,15 +61,15 @@ async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outc
         .body(body);
     let mut replies = request.stream().await?;
     while let Some(reply) = replies.next().await {
-        let mut out = std::io::stdout().lock();
+        let mut lines = Vec::new();
         for part in reply?.body().parts() {
-            out.write_all(part)?;
+            lines.extend_from_slice(part);
             // A line for each part, but no second line end behind one that is there.
             if !part.ends_with(b"\n") {
-                out.write_all(b"\n")?;
+                lines.push(b'\n');
             }
         }
-        out.flush()?;
+        print(lines)?;
     }
     Ok(())
 }
@@ -106,7 +107,7 @@ async fn many(client: &Client, arguments: &CallArguments, body: Message, count: 
     set.await;
     progress.finish_and_clear();
     let measure = measure.borrow();
-    println!("{measure}");
+    print(format!("{measure}\n"))?;
     measure.outcome()
 }
 

@@ -1,17 +1,15 @@
 //! `scale0 completions` and `scale0 man`
 
-use std::io::Write;
-
 use clap::CommandFactory;
 
 use crate::commands::{Cli, CompletionsArguments, ManArguments};
 use crate::exit::Outcome;
+use crate::output::print;
 
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "scale0", &mut script);
-    std::io::stdout().write_all(&script)?;
-    Ok(())
+    print(script)
 }
 
 pub(crate) fn man(arguments: &ManArguments) -> Outcome {
@@ -23,6 +21,5 @@ pub(crate) fn man(arguments: &ManArguments) -> Outcome {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    std::io::stdout().write_all(&page)?;
-    Ok(())
+    print(page)
 }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use scale0::sdk::CallError;
 
+use crate::output::tell;
+
 /// How a command failed.
 #[derive(Debug)]
 pub(crate) enum Failed {
@@ -15,6 +17,8 @@ pub(crate) enum Failed {
     Timeout(String),
     /// No such service: 4.
     NoService(String),
+    /// Nobody reads what it prints any more: 0, for that is how `head` ends.
+    Unread,
 }
 
 /// What a command comes to.
@@ -23,13 +27,13 @@ pub(crate) type Outcome = Result<(), Failed>;
 /// Tells the user and the shell.
 pub(crate) fn code(outcome: Outcome) -> ExitCode {
     let (code, text) = match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) | Err(Failed::Unread) => return ExitCode::SUCCESS,
         Err(Failed::Error(text)) => (1, text),
         Err(Failed::Usage(text)) => (2, text),
         Err(Failed::Timeout(text)) => (3, text),
         Err(Failed::NoService(text)) => (4, text),
     };
-    eprintln!("scale0: {text}");
+    tell(format_args!("scale0: {text}"));
     ExitCode::from(code)
 }
 

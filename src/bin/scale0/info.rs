@@ -6,6 +6,7 @@ use crate::call::builder;
 use crate::commands::InfoArguments;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
+use crate::output::print;
 use crate::units::Span;
 
 pub(crate) fn run(arguments: InfoArguments, log: &Logging) -> Outcome {
@@ -14,12 +15,11 @@ pub(crate) fn run(arguments: InfoArguments, log: &Logging) -> Outcome {
         .enable_all()
         .build()?;
     let report = runtime.block_on(ask(&arguments))?;
-    if arguments.json {
-        println!("{report:#}");
+    print(if arguments.json {
+        format!("{report:#}\n")
     } else {
-        print!("{}", tables(&report));
-    }
-    Ok(())
+        tables(&report)
+    })
 }
 
 /// Everything the broker tells, as one JSON object with a key for each of its services.

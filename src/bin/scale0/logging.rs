@@ -58,6 +58,8 @@ impl Logging {
         let lines = fmt()
             .with_max_level(level)
             .with_writer(std::io::stderr)
+            // It would tell of a closed stderr on stderr, and panic over that.
+            .log_internal_errors(false)
             .with_target(false);
         match self.log_format.unwrap_or(Format::Text) {
             Format::Text => {

@@ -1,11 +1,5 @@
 //! The program: what was typed becomes what is meant, and an exit code.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program speaks to its user"
-)]
-
 mod broker;
 mod call;
 mod commands;
@@ -15,6 +9,7 @@ mod exit;
 mod info;
 mod logging;
 mod measure;
+mod output;
 mod settings;
 mod units;
 mod worker;

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
 
 async fn serve(config: Config) -> Outcome {
     // Before the first line is printed: whoever waits for it may send a signal at once.
-    let stop = stop_signal()?;
+    let (stop, abort) = stop_signals()?;
     let server = Server::bind(config).await.map_err(Failed::error)?;
     for endpoint in server.endpoints() {
         tell(format_args!("bound {endpoint}"));
@@ -53,15 +53,19 @@ async fn serve(config: Config) -> Outcome {
             ));
         }
     }
-    server.run(stop).await;
-    Ok(())
+    tokio::select! {
+        () = server.run(stop) => Ok(()),
+        () = abort => Err(Failed::error("stopped before all tasks were done")),
+    }
 }
 
-/// Done at the first SIGTERM or Ctrl-C. The second ends the process at once.
-pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// Done at the first SIGTERM or Ctrl-C, and at the second.
+pub(crate) fn stop_signals() -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)>
+{
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (told, stop) = tokio::sync::oneshot::channel();
+    let (first, stop) = tokio::sync::oneshot::channel();
+    let (second, abort) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut next = async || {
             tokio::select! {
@@ -71,14 +75,19 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         };
         next().await;
         // Whoever waits may have ended by itself.
-        let _ = told.send(());
+        let _ = first.send(());
         next().await;
-        std::process::exit(1);
+        let _ = second.send(());
     });
-    Ok(async {
-        // The sender is dropped only with the runtime.
-        let _ = stop.await;
-    })
+    // The senders are dropped only with the runtime.
+    Ok((
+        async {
+            let _ = stop.await;
+        },
+        async {
+            let _ = abort.await;
+        },
+    ))
 }
 
 fn list(endpoints: &[Endpoint]) -> String {

@@ -4,11 +4,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use scale0::sdk::{Failure, Task, Worker, WorkerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use crate::broker::stop_signal;
+use crate::broker::stop_signals;
 use crate::commands::WorkerArguments;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
@@ -21,8 +22,11 @@ pub(crate) fn run(arguments: WorkerArguments, log: &Logging) -> Outcome {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let stop = stop_signal()?;
-        worker.run(stop).await.map_err(Failed::error)
+        let (stop, abort) = stop_signals()?;
+        tokio::select! {
+            done = worker.run(stop) => done.map_err(Failed::error),
+            () = abort => Err(Failed::error("stopped before all tasks were done")),
+        }
     })
 }
 
@@ -88,9 +92,13 @@ async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Mes
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
+        // A group of its own: Ctrl-C is for us, who let it finish, and killing it reaches what it
+        // has started.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Failure::new(500, format!("{program} cannot be started: {error}")))?;
+    let mut group = Group(child.id());
     let (mut stdin, mut stdout) = (child.stdin.take(), child.stdout.take());
     let mut output = Vec::new();
     let feed = async {
@@ -120,10 +128,25 @@ async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Mes
         ));
     }
     let status = child.wait().await?;
+    // Its number may be another's from here on.
+    group.0 = None;
     if status.success() {
         Ok(output.into())
     } else {
         Err(Failure::new(500, output))
+    }
+}
+
+/// The processes of a command, by the id of the first; killed if they are not waited for.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.0.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(id) = id {
+            // It may have ended by itself.
+            let _ = kill_process_group(id, Signal::KILL);
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! The second form shares its first frames with a dialect of 2012 that was 0.1 under another
 //! name. A worker's READY is the same in both; a lone 04, HEARTBEAT there and a FINAL without
 //! its frames here, gives the old one away.
+//!
+//! Clients of the package majortomo number their commands like workers: REQUEST is 02. No service
+//! of the old dialect can have that name.
 
 use super::{
     Assignment, Command, Dialect, Name, Reading, Word, majordomo_ask, majordomo_body,
@@ -27,6 +30,11 @@ pub(super) fn read(
             let service = Name::majordomo(service);
             message.skip(3);
             majordomo_ask(dialect, envelope, whole, service, message)
+        }
+        (Some(&[REQUEST]), Some(service)) if is_client && delimited => {
+            let service = Name::majordomo(service);
+            message.skip(3);
+            majordomo_ask(Dialect::Majortomo, envelope, whole, service, message)
         }
         // The old client has no command: its service and body stand here.
         _ if is_client => {
@@ -86,6 +94,21 @@ pub(super) fn answer<R>(
             CLIENT_FINAL
         }]),
         Piece::Part(service.as_bytes()),
+        majordomo_body(body),
+    ])
+}
+
+/// `envelope [MDPC02] [03 or 04] [body]+`, as majortomo's own broker answers its clients.
+pub(super) fn answer_majortomo<R>(
+    envelope: &Message,
+    body: &Message,
+    partial: bool,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> R {
+    send(&[
+        Piece::Parts(envelope),
+        Piece::Part(b"MDPC02"),
+        Piece::Part(&[if partial { PARTIAL } else { FINAL }]),
         majordomo_body(body),
     ])
 }

@@ -32,6 +32,10 @@ pub enum Dialect {
     Mdp02,
     /// Majordomo 0.2 with an empty frame in front, as several ports of it speak it.
     Mdp02Delimited,
+    /// Majordomo 0.2 as clients of the Python package majortomo speak it: an empty frame in
+    /// front, the worker's numbers for the client's commands, no service name in replies. Its
+    /// workers speak [`Mdp02Delimited`](Self::Mdp02Delimited).
+    Majortomo,
     /// Majordomo 0.2 as the zeromq/majordomo library packs it.
     Zproto,
 }
@@ -52,6 +56,7 @@ impl std::fmt::Display for Dialect {
             Self::Mdp01 => "MDP/0.1",
             Self::Mdp02 => "MDP/0.2",
             Self::Mdp02Delimited => "MDP/0.2 delimited",
+            Self::Majortomo => "MDP/0.2 majortomo",
             Self::Zproto => "MDP/0.2 zproto",
         })
     }
@@ -360,7 +365,9 @@ pub fn assign<R>(dialect: Dialect, task: &Assignment, send: impl FnOnce(&[Piece<
     match dialect {
         Dialect::Scale0 => scale0::assign(task, send),
         Dialect::Mdp01 => mdp01::assign(task, send),
-        Dialect::Mdp02 | Dialect::Mdp02Delimited => mdp02::assign(dialect, task, send),
+        Dialect::Mdp02 | Dialect::Mdp02Delimited | Dialect::Majortomo => {
+            mdp02::assign(dialect, task, send)
+        }
         Dialect::Zproto => zproto::assign(task, send),
     }
 }
@@ -388,6 +395,7 @@ pub fn answer<R>(
         Dialect::Mdp02 | Dialect::Mdp02Delimited => {
             mdp02::answer(&back.envelope, service, body, partial, send)
         }
+        Dialect::Majortomo => mdp02::answer_majortomo(&back.envelope, body, partial, send),
         Dialect::Zproto => zproto::answer(service, body, partial, send),
     })
 }
@@ -427,7 +435,9 @@ fn majordomo_command<R>(
 ) -> R {
     match dialect {
         Dialect::Scale0 | Dialect::Mdp01 => mdp01::command(command, send),
-        Dialect::Mdp02 | Dialect::Mdp02Delimited => mdp02::command(dialect, command, send),
+        Dialect::Mdp02 | Dialect::Mdp02Delimited | Dialect::Majortomo => {
+            mdp02::command(dialect, command, send)
+        }
         Dialect::Zproto => zproto::command(command, send),
     }
 }

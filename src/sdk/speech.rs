@@ -26,6 +26,9 @@ pub enum Dialect {
     /// Majordomo 0.2 with an empty frame in front, for brokers that want it. A service name
     /// missing from its replies is not missed.
     Mdp02Delimited,
+    /// Majordomo 0.2 to the broker of the Python package majortomo: an empty frame in front, the
+    /// worker's numbers for the client's commands, no service name in replies.
+    Majortomo,
 }
 
 impl Dialect {
@@ -38,7 +41,7 @@ impl Dialect {
     /// Frames in front of the header.
     fn prefix(self) -> &'static [Piece<'static>] {
         match self {
-            Self::Mdp01 | Self::Mdp02Delimited => &[Piece::Part(b"")],
+            Self::Mdp01 | Self::Mdp02Delimited | Self::Majortomo => &[Piece::Part(b"")],
             Self::Scale0 | Self::Mdp02 => &[],
         }
     }
@@ -136,6 +139,7 @@ pub(super) fn ask<R>(
     let mut pieces = dialect.prefix().to_vec();
     match dialect {
         Dialect::Mdp01 => pieces.push(Piece::Part(b"MDPC01")),
+        Dialect::Majortomo => pieces.extend([Piece::Part(b"MDPC02"), Piece::Part(&[REQUEST])]),
         _ => pieces.extend([Piece::Part(b"MDPC02"), Piece::Part(&[CLIENT_REQUEST])]),
     }
     pieces.extend([
@@ -178,6 +182,11 @@ pub(super) fn hear_as_client(
     let partial = match (dialect, header) {
         (_, false) => return ToClient::Nothing,
         (Dialect::Mdp01, true) => false,
+        (Dialect::Majortomo, true) => match parts.next() {
+            Some(&[PARTIAL]) => true,
+            Some(&[FINAL]) => false,
+            _ => return ToClient::Nothing,
+        },
         (_, true) => match parts.next() {
             Some(&[CLIENT_PARTIAL]) => true,
             Some(&[CLIENT_FINAL]) => false,
@@ -189,6 +198,7 @@ pub(super) fn hear_as_client(
     // Some ports of 0.2 leave the service's name out; a body must remain in any case.
     let skip_name = match dialect {
         Dialect::Mdp02Delimited => named && bodies > 0,
+        Dialect::Majortomo => false,
         _ => true,
     };
     message.skip(dialect.prefix().len() + used + usize::from(skip_name));
@@ -332,8 +342,9 @@ pub(super) fn reply<R>(
         }
         _ => {
             let number = match (dialect, partial) {
-                (Dialect::Mdp01, _) | (_, true) => 3,
-                (_, false) => 4,
+                (Dialect::Mdp01, _) => 3,
+                (_, true) => PARTIAL,
+                (_, false) => FINAL,
             };
             worker_says(
                 dialect,
@@ -459,3 +470,5 @@ const CLIENT_PARTIAL: u8 = 2;
 const CLIENT_FINAL: u8 = 3;
 const READY: u8 = 1;
 const REQUEST: u8 = 2;
+const PARTIAL: u8 = 3;
+const FINAL: u8 = 4;

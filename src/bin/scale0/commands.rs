@@ -181,6 +181,8 @@ pub(crate) enum Dialect {
     Mdp02,
     /// Majordomo 0.2 with an empty frame in front
     Mdp02Delimited,
+    /// Majordomo 0.2 as the Python package majortomo speaks it
+    Majortomo,
 }
 
 impl From<Dialect> for scale0::sdk::Dialect {
@@ -190,6 +192,7 @@ impl From<Dialect> for scale0::sdk::Dialect {
             Dialect::Mdp01 => Self::Mdp01,
             Dialect::Mdp02 => Self::Mdp02,
             Dialect::Mdp02Delimited => Self::Mdp02Delimited,
+            Dialect::Majortomo => Self::Majortomo,
         }
     }
 }

@@ -1,0 +1,653 @@
+//! The command line as users meet it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use process::{Broker, Finished, Process, poll, scale0};
+use serde_json::Value;
+
+fn run(command: &mut Command) -> Finished {
+    Process::start(command).finish()
+}
+
+/// `scale0 call` with these arguments.
+fn call(broker: &Broker, arguments: &[&str]) -> Finished {
+    run(broker.scale0("call").args(arguments))
+}
+
+/// `scale0 worker` with these arguments.
+fn worker(broker: &Broker, arguments: &[&str]) -> Process {
+    Process::start(broker.scale0("worker").args(arguments))
+}
+
+/// A worker whose one service is a line of shell.
+fn shell(broker: &Broker, service: &str, line: &str) -> Process {
+    worker(broker, &["--service", service, "--", "sh", "-c", line])
+}
+
+/// `--check` of a settings file with this text.
+fn check(text: &str, flags: &[&str]) -> Finished {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("scale0.toml");
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["broker", "--check", "--config", file.to_str().unwrap()];
+    run(scale0().args(arguments).args(flags))
+}
+
+#[test]
+fn a_call_prints_each_part_of_the_reply_on_a_line_and_exits_with_0() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let call = call(&broker, &["echo", "hello"]);
+    assert_eq!(
+        (call.code, &*call.stdout, &*call.stderr),
+        (Some(0), "hello\n", "")
+    );
+}
+
+#[test]
+fn a_call_reads_its_body_from_stdin() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let mut call = Process::start(broker.scale0("call").args(["echo", "-"]));
+    call.say("one");
+    call.say("two");
+    call.hush();
+    assert_eq!([call.line(), call.line()], ["one", "two"]);
+    assert_eq!(call.finish().code, Some(0));
+}
+
+#[test]
+fn a_call_that_failed_exits_with_1() {
+    let broker = Broker::start(&[]);
+    let _worker = shell(&broker, "fail", "echo sorry; exit 7");
+    let call = call(&broker, &["fail"]);
+    assert_eq!((call.code, &*call.stdout), (Some(1), ""));
+    assert!(
+        call.stderr.contains("500") && call.stderr.contains("sorry"),
+        "{call:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_exits_with_2() {
+    for arguments in [
+        &[] as &[&str],
+        &["nonsense"],
+        &["call"],
+        &["call", "echo", "--timeout", "soon"],
+        &["call", "echo", "--connect", "nowhere"],
+        &["call", "white space"],
+        &["worker", "--service", "echo"],
+        &["worker", "--echo"],
+        &["worker", "--service", "echo", "--echo", "--", "cat"],
+        &["worker", "--service", "echo", "--echo", "--capacity", "0"],
+        &["broker", "--heartbeat", "1ms"],
+        &["broker", "--config", "/nonexistent/scale0.toml"],
+    ] {
+        let usage = run(scale0().args(arguments));
+        assert_eq!(
+            (usage.code, &*usage.stdout),
+            (Some(2), ""),
+            "{arguments:?}: {usage:?}"
+        );
+        assert!(!usage.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_in_time_exits_with_3() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "slow", "--echo", "--delay", "1h"]);
+    // In the worker's hands, in the queue, and where no broker is.
+    let late = call(&broker, &["slow", "x", "--timeout", "300ms"]);
+    assert_eq!(late.code, Some(3), "{late:?}");
+    assert!(late.stderr.contains("504"), "{late:?}");
+    let _busy = Process::start(broker.scale0("call").args(["slow", "x"]));
+    assert!(poll(|| (broker.info()["info"]["in_flight"] == 1).then_some(())).is_some());
+    let late = call(&broker, &["slow", "x", "--timeout", "300ms"]);
+    assert_eq!(late.code, Some(3), "{late:?}");
+    assert!(late.stderr.contains("408"), "{late:?}");
+    let nobody = [
+        "call",
+        "--connect",
+        "ipc:///nonexistent/broker",
+        "echo",
+        "--timeout",
+        "300ms",
+    ];
+    let call = run(scale0().args(nobody));
+    assert_eq!(call.code, Some(3), "{call:?}");
+    assert_eq!(call.stderr, "scale0: no answer within 300ms\n");
+}
+
+#[test]
+fn a_call_of_a_service_that_nobody_offers_exits_with_4() {
+    let broker = Broker::with(&["--bind", "tcp://127.0.0.1:0", "--wait-for-worker", "100ms"]);
+    let call = call(&broker, &["nothing", "x"]);
+    assert_eq!(call.code, Some(4), "{call:?}");
+    assert!(call.stderr.contains("404"), "{call:?}");
+}
+
+#[test]
+fn a_call_goes_to_a_further_endpoint_if_the_first_cannot_be_reached() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let nobody = "ipc:///nonexistent/broker";
+    let endpoints = ["call", "--connect", nobody, "--connect", &broker.endpoint];
+    let call = run(scale0().args(endpoints).args(["echo", "hello"]));
+    assert_eq!(call.stdout, "hello\n", "{call:?}");
+}
+
+#[test]
+fn many_calls_are_counted_and_timed() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo", "--capacity", "4"]);
+    let count = ["echo", "x", "--count", "500", "--concurrency", "8"];
+    let report = call(&broker, &count);
+    assert_eq!(report.code, Some(0), "{report:?}");
+    assert!(report.stdout.starts_with("500 calls in "), "{report:?}");
+    assert!(
+        report.stdout.contains(" 0 failed\nlatency  p50 "),
+        "{report:?}"
+    );
+    assert_eq!(broker.info()["info"]["counters"]["replies"], 500);
+}
+
+#[test]
+fn a_command_gets_the_body_and_its_output_is_the_reply() {
+    let broker = Broker::start(&[]);
+    let _upper = worker(&broker, &["--service", "upper", "--", "tr", "a-z", "A-Z"]);
+    assert_eq!(call(&broker, &["upper", "hello"]).stdout, "HELLO\n");
+    let _env = shell(
+        &broker,
+        "env",
+        "cat >/dev/null; echo $SCALE0_SERVICE $SCALE0_ATTEMPT",
+    );
+    assert_eq!(call(&broker, &["env"]).stdout, "env 1\n");
+    // Not every command reads what it is given.
+    let _deaf = shell(&broker, "deaf", "exec <&-; echo done");
+    let mut large = Process::start(broker.scale0("call").args(["deaf", "-"]));
+    large.say(&"x".repeat(1 << 20));
+    assert_eq!(large.finish().stdout, "done\n");
+    let _missing = worker(
+        &broker,
+        &["--service", "missing", "--", "/nonexistent/command"],
+    );
+    let missing = call(&broker, &["missing", "x"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("cannot be started"), "{missing:?}");
+}
+
+#[test]
+fn a_command_is_killed_with_all_it_started_when_its_time_is_over() {
+    let broker = Broker::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (file, line) = endless(directory.path());
+    let _worker = shell(&broker, "endless", &line);
+    let mut call = broker.scale0("call");
+    let call = Process::start(call.args(["endless", "x", "--timeout", "5s"]));
+    let ids = started(&file);
+    assert_eq!(call.finish().code, Some(3));
+    are_gone(&ids);
+}
+
+#[test]
+fn a_command_is_killed_with_all_it_started_when_its_task_is_cancelled() {
+    let broker = Broker::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (file, line) = endless(directory.path());
+    let _worker = shell(&broker, "endless", &line);
+    let call = Process::start(broker.scale0("call").args(["endless", "x"]));
+    let ids = started(&file);
+    // Its client's leaving is what a CANCEL is for a worker.
+    call.signal("KILL");
+    are_gone(&ids);
+    assert_eq!(broker.info()["info"]["workers"], 1);
+}
+
+#[test]
+fn a_command_is_killed_with_all_it_started_when_its_worker_must_end_at_once() {
+    let broker = Broker::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let (file, line) = endless(directory.path());
+    let worker = shell(&broker, "endless", &line);
+    let _call = Process::start(broker.scale0("call").args(["endless", "x"]));
+    let ids = started(&file);
+    worker.signal("TERM");
+    assert!(poll(|| (broker.info()["workers"][0]["state"] == "drained").then_some(())).is_some());
+    assert!(
+        ids.iter().all(|id| lives(id)),
+        "the first signal lets it finish"
+    );
+    worker.signal("TERM");
+    assert_eq!(worker.finish().code, Some(1));
+    are_gone(&ids);
+}
+
+/// A shell line that writes its own process id and its child's to a file and never ends.
+fn endless(directory: &Path) -> (std::path::PathBuf, String) {
+    let file = directory.join("ids");
+    let line = format!(
+        "sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; wait",
+        file.display()
+    );
+    (file, line)
+}
+
+fn started(file: &Path) -> Vec<String> {
+    let ids = poll(|| std::fs::read_to_string(file).ok()).unwrap();
+    ids.split_whitespace().map(str::to_owned).collect()
+}
+
+fn lives(id: &str) -> bool {
+    // A zombie is dead: its parent has not asked yet.
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn are_gone(ids: &[String]) {
+    assert_eq!(ids.len(), 2);
+    let gone = || ids.iter().all(|id| !lives(id));
+    assert!(poll(|| gone().then_some(())).is_some(), "{ids:?} live");
+}
+
+#[test]
+fn a_worker_finishes_what_it_has_when_it_is_stopped() {
+    let broker = Broker::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let worker = shell(&broker, "wait", &wait_for(&gate));
+    let call = Process::start(broker.scale0("call").args(["wait", "x"]));
+    assert!(poll(|| (broker.info()["info"]["in_flight"] == 1).then_some(())).is_some());
+    worker.signal("TERM");
+    assert!(poll(|| (broker.info()["workers"][0]["state"] == "drained").then_some(())).is_some());
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(call.finish().stdout, "x\n");
+    assert_eq!(worker.finish().code, Some(0));
+    broker.await_workers(0);
+}
+
+/// A line of shell that echoes as soon as a file is there.
+fn wait_for(gate: &Path) -> String {
+    format!("until [ -e {} ]; do sleep 0.05; done; cat", gate.display())
+}
+
+#[test]
+fn good_settings_pass_the_check() {
+    let good = check(
+        "bind = [\"tcp://127.0.0.1:0\", \"ipc:///run/a\"]\nmax-bytes = \"2GiB\"",
+        &[],
+    );
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let all = "the settings are good; the broker would listen on tcp://127.0.0.1:0 ipc:///run/a\n";
+    assert_eq!(good.stdout, all);
+}
+
+#[test]
+fn bad_settings_are_named_with_their_line_and_what_is_allowed() {
+    for (text, words) in [
+        (
+            "name = \"x\"\nwait-for-workers = \"2s\"",
+            ["line 2", "wait-for-worker"],
+        ),
+        ("default-ttl = \"soon\"", ["line 1", "500ms, 2s, 1m or 1h"]),
+        ("\n\nheartbeat = \"1h\"", ["line 3", "100ms to 60s"]),
+        ("max-frame = \"16 apples\"", ["line 1", "64KiB"]),
+        ("max-attempts = 0", ["line 1", "nonzero"]),
+        ("bind = \"tcp://127.0.0.1\"", ["line 1", "port"]),
+        ("log = \"loud\"", ["line 1", "debug"]),
+        ("name = ", ["line 1", "scale0.toml"]),
+    ] {
+        let bad = check(text, &[]);
+        assert_eq!((bad.code, &*bad.stdout), (Some(2), ""), "{text}: {bad:?}");
+        assert!(
+            words.iter().all(|word| bad.stderr.contains(word)),
+            "{text}: {}",
+            bad.stderr
+        );
+    }
+}
+
+#[test]
+fn flags_go_before_the_file() {
+    let file = "bind = \"tcp://127.0.0.1:1\"";
+    assert!(check(file, &[]).stdout.contains("tcp://127.0.0.1:1\n"));
+    let both = check(file, &["--bind", "tcp://127.0.0.1:2"]);
+    assert!(
+        both.stdout.ends_with(" listen on tcp://127.0.0.1:2\n"),
+        "{both:?}"
+    );
+}
+
+#[test]
+fn a_file_alone_runs_a_broker() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("scale0.toml");
+    let text = "bind = \"tcp://127.0.0.1:0\"\nwait-for-worker = \"50ms\"\nlog-format = \"json\"\n";
+    std::fs::write(&file, text).unwrap();
+    let broker = Broker::with(&["--config", file.to_str().unwrap()]);
+    assert_eq!(call(&broker, &["nothing"]).code, Some(4));
+}
+
+#[test]
+fn the_bound_line_has_the_real_port() {
+    let broker = Broker::start(&[]);
+    let port: u16 = broker
+        .endpoint
+        .strip_prefix("tcp://127.0.0.1:")
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_ne!(port, 0);
+    assert_eq!(broker.info()["info"]["connections"], 1);
+    broker.process.signal("TERM");
+    let finished = broker.process.finish();
+    assert!(!finished.stderr.contains("warning"), "{finished:?}");
+    assert_eq!(finished.stdout, "");
+}
+
+#[test]
+fn a_broker_that_others_can_reach_says_so() {
+    let broker = Broker::with(&["--bind", "tcp://*:0"]);
+    assert!(
+        broker.endpoint.starts_with("tcp://0.0.0.0:"),
+        "{}",
+        broker.endpoint
+    );
+    let warning = broker.process.stderr_line("warning");
+    assert!(warning.contains("other machines"), "{warning}");
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_sentence() {
+    let broker = Broker::start(&[]);
+    let second = run(scale0().args(["broker", "--bind", &broker.endpoint]));
+    assert_eq!(second.code, Some(1));
+    let sentence = format!(
+        "scale0: {} is in use by another process: stop it or bind another endpoint\n",
+        broker.endpoint
+    );
+    assert_eq!(second.stderr, sentence);
+}
+
+#[test]
+fn a_dead_brokers_ipc_socket_is_replaced_and_a_living_ones_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker");
+    let endpoint = format!("ipc://{}", path.display());
+    let first = Broker::with(&["--bind", &endpoint]);
+    let refused = run(scale0().args(["broker", "--bind", &endpoint]));
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("in use by another process"),
+        "{refused:?}"
+    );
+    assert_eq!(first.info()["info"]["workers"], 0);
+    first.process.signal("KILL");
+    first.process.finish();
+    assert!(path.metadata().unwrap().file_type().is_socket());
+    let second = Broker::with(&["--bind", &endpoint]);
+    assert_eq!(second.info()["info"]["workers"], 0);
+    // It takes its socket along when it ends.
+    second.process.signal("TERM");
+    assert_eq!(second.process.finish().code, Some(0));
+    assert!(!path.exists());
+    // What is no socket is nobody's to remove.
+    std::fs::write(&path, "precious").unwrap();
+    assert_eq!(
+        run(scale0().args(["broker", "--bind", &endpoint])).code,
+        Some(1)
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_stopped_broker_finishes_what_it_has_and_refuses_the_rest() {
+    let broker = Broker::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let worker = shell(&broker, "wait", &wait_for(&gate));
+    let first = Process::start(broker.scale0("call").args(["wait", "in flight"]));
+    assert!(poll(|| (broker.info()["info"]["in_flight"] == 1).then_some(())).is_some());
+    let second = Process::start(broker.scale0("call").args(["wait", "queued"]));
+    assert!(poll(|| (broker.info()["info"]["queued"] == 1).then_some(())).is_some());
+    broker.process.signal("TERM");
+    broker.process.stderr_line("draining");
+    let refused = call(&broker, &["wait", "new"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("503") && refused.stderr.contains("draining"),
+        "{refused:?}"
+    );
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(first.finish().stdout, "in flight\n");
+    assert_eq!(second.finish().stdout, "queued\n");
+    assert_eq!(broker.process.finish().code, Some(0));
+    drop(worker);
+}
+
+#[test]
+fn a_second_signal_ends_the_broker_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker");
+    let broker = Broker::with(&["--bind", &format!("ipc://{}", path.display())]);
+    let _worker = worker(&broker, &["--service", "slow", "--echo", "--delay", "1h"]);
+    let _call = Process::start(broker.scale0("call").args(["slow", "x"]));
+    assert!(poll(|| (broker.info()["info"]["in_flight"] == 1).then_some(())).is_some());
+    broker.process.signal("TERM");
+    broker.process.stderr_line("draining");
+    broker.process.signal("INT");
+    assert_eq!(broker.process.finish().code, Some(1));
+    assert!(!path.exists());
+}
+
+#[test]
+fn info_prints_tables_for_people_and_json_for_machines() {
+    let broker = Broker::start(&[]);
+    let named = [
+        "--service",
+        "echo",
+        "--echo",
+        "--name",
+        "Ada",
+        "--capacity",
+        "3",
+    ];
+    let _worker = worker(&broker, &named);
+    assert_eq!(call(&broker, &["echo", "x"]).code, Some(0));
+    let tables = run(&mut broker.scale0("info"));
+    for word in [
+        "SERVICES", "WORKERS", "QUEUES", "COUNTERS", "echo", "Ada", "S0/1",
+    ] {
+        assert!(tables.stdout.contains(word), "{word}: {}", tables.stdout);
+    }
+    let info = broker.info();
+    let keys = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&info), ["info", "queues", "services", "workers"]);
+    for key in [
+        "version",
+        "uptime_ms",
+        "connections",
+        "workers",
+        "services",
+        "queued",
+        "in_flight",
+    ] {
+        assert!(info["info"].get(key).is_some(), "{key}: {info}");
+    }
+    let service = &info["services"][0];
+    assert_eq!(
+        (&service["name"], &service["done"]),
+        (&"echo".into(), &1.into()),
+        "{info}"
+    );
+    assert_eq!(
+        (&service["workers"], &service["queued"]),
+        (&1.into(), &0.into()),
+        "{info}"
+    );
+    let worker = &info["workers"][0];
+    assert_eq!(
+        (&worker["name"], &worker["capacity"]),
+        (&"Ada".into(), &3.into()),
+        "{info}"
+    );
+    assert_eq!(
+        (&worker["state"], &worker["in_flight"]),
+        (&"ready".into(), &0.into()),
+        "{info}"
+    );
+    assert_eq!(info["queues"]["queues"][0]["service"], "echo", "{info}");
+    assert_eq!(info["info"]["counters"]["replies"], 1, "{info}");
+}
+
+#[test]
+fn info_without_a_broker_exits_with_3() {
+    let nobody = [
+        "info",
+        "--connect",
+        "ipc:///nonexistent/broker",
+        "--timeout",
+        "200ms",
+    ];
+    let info = run(scale0().args(nobody));
+    assert_eq!((info.code, &*info.stdout), (Some(3), ""), "{info:?}");
+}
+
+#[test]
+fn a_json_log_has_one_object_a_line() {
+    let broker = Broker::start(&["--log-format", "json"]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let joined = broker.process.stderr_line("worker joined");
+    let joined: Value = serde_json::from_str(&joined).unwrap();
+    assert_eq!(joined["level"], "INFO", "{joined}");
+    assert_eq!(joined["dialect"], "S0/1", "{joined}");
+    assert_eq!(joined["services"], "echo", "{joined}");
+    broker.process.signal("TERM");
+    let log = broker.process.finish().stderr;
+    for line in log.lines().filter(|line| !line.starts_with("bound ")) {
+        assert!(
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_quiet_log_is_quiet() {
+    let broker = Broker::start(&["--log", "off"]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    broker.await_workers(1);
+    broker.process.signal("TERM");
+    let bound = format!("bound {}\n", broker.endpoint);
+    assert_eq!(broker.process.finish().stderr, bound);
+}
+
+#[test]
+fn version_completions_and_man_page_are_printed() {
+    let version = run(scale0().arg("--version"));
+    assert_eq!(
+        version.stdout,
+        concat!("scale0 ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    for (shell, word) in [
+        ("bash", "complete -F _scale0"),
+        ("zsh", "#compdef scale0"),
+        ("fish", "complete -c scale0"),
+    ] {
+        let script = run(scale0().args(["completions", shell]));
+        assert_eq!(script.code, Some(0));
+        assert!(script.stdout.contains(word), "{shell}: {}", script.stdout);
+        assert!(script.stdout.contains("drain-timeout"), "{shell}");
+    }
+    let page = run(scale0().arg("man"));
+    assert!(page.stdout.contains(".TH scale0 1"), "{}", page.stdout);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("man");
+    assert_eq!(
+        run(scale0().args(["man", "--out", out.to_str().unwrap()])).code,
+        Some(0)
+    );
+    for page in [
+        "scale0.1",
+        "scale0-broker.1",
+        "scale0-worker.1",
+        "scale0-call.1",
+    ] {
+        assert!(out.join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_a_command_without_a_word() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let at: &[&str] = &["--connect", &broker.endpoint];
+    for (command, connect, arguments) in [
+        ("info", at, &[] as &[&str]),
+        ("info", at, &["--json"]),
+        ("call", at, &["echo", "x"]),
+        ("call", at, &["echo", "x", "--count", "3"]),
+        ("man", &[], &[]),
+        ("completions", &[], &["bash"]),
+        ("broker", &[], &["--check"]),
+        ("help", &[], &["broker"]),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = scale0()
+            .arg(command)
+            .args(connect)
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*said),
+            (Some(0), ""),
+            "{command} {arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_broker_goes_on_when_nobody_reads_its_log_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker");
+    let endpoint = format!("ipc://{}", path.display());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut broker = scale0()
+        .args(["broker", "--bind", &endpoint, "--log", "debug"])
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let at = ["--connect", &endpoint];
+    let worker = ["worker", "--service", "echo", "--echo"];
+    let _worker = Process::start(scale0().args(worker).args(at));
+    let call = run(scale0().arg("call").args(at).args(["echo", "hello"]));
+    let ended = broker.try_wait().unwrap();
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    assert_eq!((&*call.stdout, ended), ("hello\n", None), "{call:?}");
+}

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a benchmark may"
 )]
 
@@ -185,46 +186,52 @@ fn decide(bencher: Bencher, (workers, capacity): (u32, u16)) {
         say(&mut broker, place, Word::Announce(announcement), &mut out);
     }
     let body = Message::single(&[7; 64]);
-    let mut id = 0_u64;
-    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
-        id += 1;
-        out.clear();
-        let back = Return {
-            dialect: Dialect::Scale0,
-            envelope: Message::default(),
-            id: Id(id.to_be_bytes()),
-            whole: false,
-        };
-        let ask = Ask {
-            back,
-            service: Name::from("echo"),
-            ttl: Duration::ZERO,
-            idempotent: false,
-            priority: 4,
-            properties: Bytes::new(),
-            body: body.clone(),
-        };
-        say(&mut broker, 0, Word::Ask(ask), &mut out);
-        let assigned = out.drain(..).find_map(|action| match action {
-            Action::Assign { peer, task, .. } => Some((peer, task)),
-            _ => None,
-        });
-        let (worker, task) = assigned.unwrap();
-        let reply = Reply {
-            dialect: Dialect::Scale0,
-            token: task.token,
-            code: 200,
-            partial: false,
-            ms: 0,
-            properties: Bytes::new(),
-            body: task.body,
-        };
-        say(&mut broker, worker.place, Word::Reply(reply), &mut out);
-        assert!(
-            out.iter()
-                .any(|action| matches!(action, Action::Answer { .. }))
-        );
+    let mut id = 0;
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        for _ in 0..BATCH {
+            id += 1;
+            decide_one(&mut broker, id, &body, &mut out);
+        }
     });
+}
+
+fn decide_one(broker: &mut Broker, id: u64, body: &Message, out: &mut Vec<Action>) {
+    let back = Return {
+        dialect: Dialect::Scale0,
+        envelope: Message::default(),
+        id: Id(id.to_be_bytes()),
+        whole: false,
+    };
+    let ask = Ask {
+        back,
+        service: Name::from("echo"),
+        ttl: Duration::ZERO,
+        idempotent: false,
+        priority: 4,
+        properties: Bytes::new(),
+        body: body.clone(),
+    };
+    out.clear();
+    say(broker, 0, Word::Ask(ask), out);
+    let assigned = out.drain(..).find_map(|action| match action {
+        Action::Assign { peer, task, .. } => Some((peer, task)),
+        _ => None,
+    });
+    let (worker, task) = assigned.unwrap();
+    let reply = Reply {
+        dialect: Dialect::Scale0,
+        token: task.token,
+        code: 200,
+        partial: false,
+        ms: 0,
+        properties: Bytes::new(),
+        body: task.body,
+    };
+    say(broker, worker.place, Word::Reply(reply), out);
+    assert!(
+        out.iter()
+            .any(|action| matches!(action, Action::Answer { .. }))
+    );
 }
 
 fn say(broker: &mut Broker, place: u32, word: Word, out: &mut Vec<Action>) {

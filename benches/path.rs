@@ -12,6 +12,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr
 )]
@@ -37,7 +38,7 @@ use tokio::task::LocalSet;
 enum Tongue {
     Scale0,
     Mdp01,
-    Mdp02Delimited,
+    Majortomo,
     /// No protocol at all: a DEALER's envelope through a forwarder.
     Bare,
 }
@@ -192,7 +193,7 @@ b = Broker(bind=sys.argv[1]); print('ready', flush=True); b.run()";
         let process = start(python, program, &[&endpoint]);
         Self {
             name: "majortomo (Python)",
-            tongue: Tongue::Mdp02Delimited,
+            tongue: Tongue::Majortomo,
             process,
             clients: endpoint.clone(),
             workers: endpoint,
@@ -213,6 +214,7 @@ fn start(python: &Path, program: &str, endpoints: &[&Endpoint]) -> Child {
     BufReader::new(process.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
+    assert_eq!(line, "ready\n", "a peer that does not start");
     process
 }
 
@@ -248,6 +250,7 @@ fn peers() -> Option<PathBuf> {
                 "--quiet",
                 "pyzmq==27.3.0",
                 "majortomo==0.2.0",
+                "six==1.17.0",
             ]));
         if !made {
             return None;
@@ -373,7 +376,14 @@ async fn generate(broker: &Broker, load: Load) -> Run {
 
 async fn open(endpoint: &Endpoint, clock: Clock) -> Link {
     let config = Arc::new(session::Config::new(SocketType::Dealer));
-    Link::open(endpoint, config, clock).await.unwrap()
+    loop {
+        match Link::open(endpoint, Arc::clone(&config), clock).await {
+            Ok(link) => return link,
+            // A broker that has only just been started.
+            Err(error) if clock.now() > Time::from_millis(5000) => panic!("{endpoint}: {error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 async fn ask(
@@ -386,8 +396,8 @@ async fn ask(
 ) {
     let body = vec![7; load.size];
     let mut began = vec![Time::ZERO; load.window];
-    for place in 0..load.window {
-        began[place] = clock.now();
+    for (place, began) in began.iter_mut().enumerate() {
+        *began = clock.now();
         send_task(&mut link, tongue, place, &body);
     }
     let mut turn = 0;
@@ -437,10 +447,10 @@ fn send_task(link: &mut Link, tongue: Tongue, place: usize, body: &[u8]) {
             Piece::Part(b"echo"),
             body,
         ]),
-        Tongue::Mdp02Delimited => link.send(&[
+        Tongue::Majortomo => link.send(&[
             Piece::Part(b""),
             Piece::Part(b"MDPC02"),
-            Piece::Part(b"\x01"),
+            Piece::Part(b"\x02"),
             Piece::Part(b"echo"),
             body,
         ]),
@@ -471,9 +481,7 @@ async fn work(
     match tongue {
         Tongue::Scale0 => link.send(&[Piece::Part(&hello), Piece::Part(b"echo")]),
         Tongue::Mdp01 => link.send(&majordomo(b"MDPW01", b"\x01", &[Piece::Part(b"echo")])),
-        Tongue::Mdp02Delimited => {
-            link.send(&majordomo(b"MDPW02", b"\x01", &[Piece::Part(b"echo")]))
-        }
+        Tongue::Majortomo => link.send(&majordomo(b"MDPW02", b"\x01", &[Piece::Part(b"echo")])),
         Tongue::Bare => Ok(()),
     }
     .unwrap();
@@ -493,7 +501,7 @@ async fn work(
     match tongue {
         Tongue::Scale0 => link.send(&[Piece::Part(&bye)]),
         Tongue::Mdp01 => link.send(&majordomo(b"MDPW01", b"\x05", &[])),
-        Tongue::Mdp02Delimited => link.send(&majordomo(b"MDPW02", b"\x06", &[])),
+        Tongue::Majortomo => link.send(&majordomo(b"MDPW02", b"\x06", &[])),
         Tongue::Bare => Ok(()),
     }
     .unwrap();
@@ -523,7 +531,7 @@ fn echo(link: &mut Link, tongue: Tongue, mut message: Message) {
                 Piece::Parts(&message),
             ])
         }
-        (Tongue::Mdp02Delimited, [_, _, b"\x02", ..]) => {
+        (Tongue::Majortomo, [_, _, b"\x02", ..]) => {
             message.skip(3);
             link.send(&[
                 Piece::Part(b""),

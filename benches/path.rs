@@ -581,6 +581,11 @@ fn by_command(broker: &Broker) -> String {
             ])
             .output()
             .unwrap();
+        assert!(
+            call.status.success(),
+            "{}",
+            String::from_utf8_lossy(&call.stderr)
+        );
         String::from_utf8_lossy(&call.stdout).into_owned()
     };
     // Until the worker is there, calls wait for it.

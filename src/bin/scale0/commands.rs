@@ -76,8 +76,9 @@ pub(crate) struct BrokerArguments {
 /// Where the broker is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connect {
-    /// The broker's endpoint; further ones are used while those before them cannot be reached
-    #[arg(long, value_name = "ENDPOINT", num_args = 1.., default_value = DEFAULT_ENDPOINT)]
+    /// The broker's endpoint; may be repeated: further ones are used while those before them cannot
+    /// be reached
+    #[arg(long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT)]
     pub(crate) connect: Vec<Endpoint>,
 }
 

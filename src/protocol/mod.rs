@@ -224,9 +224,11 @@ pub fn read(message: Message, kind: SocketType, limits: &Limits) -> Reading {
         return Reading::Nothing;
     };
     match first {
-        [b'S', b'0', ..] => scale0::read(message, Message::default(), limits),
+        // Behind a proxy the first frame is a routing id, which may well be text like `S0-7` or
+        // random bytes like `AA A4`: a little more than the magic has to fit.
+        [b'S', b'0', 0..0x20, ..] => scale0::read(message, Message::default(), limits),
         b"MDPC02" | b"MDPW02" => mdp02::read(message, Dialect::Mdp02, Message::default(), false),
-        [0xaa, 0xa4, ..] => zproto::read(message),
+        [0xaa, 0xa4, _, 6, b'M', b'D', b'P', ..] => zproto::read(message),
         b"" if message.wire().len() == EMPTY_FRAME => Reading::Nothing, // ZMQ_PROBE_ROUTER
         _ => read_enveloped(message, kind, limits),
     }
@@ -249,7 +251,7 @@ fn read_enveloped(mut message: Message, kind: SocketType, limits: &Limits) -> Re
     // Behind a proxy there may be a REQ socket, of which only its envelope tells.
     let whole = kind == SocketType::Req || last > 0;
     let reading = match message.first() {
-        Some([b'S', b'0', ..]) => scale0::read(message, envelope, limits),
+        Some([b'S', b'0', 0..0x20, ..]) => scale0::read(message, envelope, limits),
         Some(b"MDPC01") => mdp01::read_client(message, envelope),
         Some(b"MDPW01") if last == 0 => mdp01::read_worker(message),
         Some(b"MDPC02") => mdp02::read(message, Dialect::Mdp02Delimited, envelope, whole),

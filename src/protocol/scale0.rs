@@ -235,6 +235,8 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     };
     let header = match Header::read(frame, limits) {
         Ok(header) => header,
+        // Bytes 0 to 3 stand in every version: an error is never answered by an error.
+        Err(_) if frame.get(3) == Some(&command::ERROR) => return Reading::Nothing,
         Err(error) => {
             let status = match error {
                 HeaderError::Version { .. } => Status::VERSION,
@@ -288,7 +290,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         command::PONG => Reading::Word(Word::Beat(Dialect::Scale0)),
         command::CANCEL => Reading::Word(Word::Cancel(back)),
         command::BYE => Reading::Word(Word::Bye(Dialect::Scale0)),
-        // An error is never answered by an error; the other two are a broker's own words.
+        // Nor is one that can be read; the other two are a broker's own words.
         command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
         other => refuse(
             back,

@@ -91,6 +91,8 @@ pub mod command {
     pub const BYE: u8 = 0x09;
     pub const NEEDBROKER: u8 = 0x0a;
     pub const CHANGEBROKER: u8 = 0x0b;
+    pub const CHUNK: u8 = 0x0c;
+    pub const CREDIT: u8 = 0x0d;
 }
 
 /// Flag bits, each valid for the commands named.
@@ -242,13 +244,8 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
                 HeaderError::Version { .. } => Status::VERSION,
                 _ => Status::MALFORMED,
             };
-            let task = frame.get(3) == Some(&command::TASK);
-            return Reading::Refused(Refusal {
-                back,
-                status,
-                text: error.to_string(),
-                task,
-            });
+            let command = frame.get(3).copied().unwrap_or_default();
+            return refuse(command, back, status, error.to_string());
         }
     };
     let for_worker = matches!(
@@ -257,6 +254,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     );
     if for_worker && whole {
         return refuse(
+            header.command,
             back,
             Status::MALFORMED,
             "a worker's words carry no envelope",
@@ -279,7 +277,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         }
         command::CONNECT => match announcement(&header, &message, limits) {
             Ok(announcement) => Reading::Word(Word::Announce(announcement)),
-            Err((status, text)) => refuse(back, status, text),
+            Err((status, text)) => refuse(header.command, back, status, text),
         },
         command::PING => Reading::Word(Word::Ping(Ping {
             back,
@@ -293,6 +291,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         // Nor is one that can be read; the other two are a broker's own words.
         command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
         other => refuse(
+            other,
             back,
             Status::NOT_IMPLEMENTED,
             format!("command {other:#04x} is not implemented"),
@@ -300,12 +299,16 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     }
 }
 
-fn refuse(back: Return, status: Status, text: impl Into<String>) -> Reading {
+fn refuse(command: u8, mut back: Return, status: Status, text: impl Into<String>) -> Reading {
+    // These name a task in flight, whose id is kept for its one final.
+    if matches!(command, command::CANCEL | command::CHUNK | command::CREDIT) {
+        back.id = Id::ZERO;
+    }
     Reading::Refused(Refusal {
         back,
         status,
         text: text.into(),
-        task: false,
+        task: command == command::TASK,
     })
 }
 

@@ -700,7 +700,7 @@ fn the_bounds_of_a_header_are_the_limits() {
     let two = Message::new([&b"\0"[..], b"", &header]);
     assert!(matches!(read(two), Reading::Word(Word::Ask(_))));
     let three = Message::new([&b"\0"[..], b"\0", b"", &header]);
-    assert_eq!(read(three), Reading::Unknown { proxied: false });
+    assert_eq!(read(three), Reading::Unknown { proxied: true });
 
     let connect = Header::of(command::CONNECT).frame();
     assert!(matches!(

@@ -240,11 +240,21 @@ fn read_enveloped(mut message: Message, kind: SocketType, limits: &Limits) -> Re
         .take(limits.envelope)
         .position(<[u8]>::is_empty)
     else {
-        return dead_or_unknown(message.first());
+        // More frames than an envelope may have: a proxy's message, if it is anybody's.
+        return match dead_or_unknown(message.first()) {
+            Reading::Unknown { .. } => Reading::Unknown {
+                proxied: message.parts().nth(limits.envelope).is_some(),
+            },
+            dead => dead,
+        };
     };
     let envelope = if last == 0 {
         delimiter()
     } else {
+        // Routing ids are at most 255 bytes long (RFC 28). What is longer is nobody's.
+        if message.parts().take(last).any(|id| id.len() > 255) {
+            return Reading::Unknown { proxied: true };
+        }
         message.parts().take(last + 1).collect()
     };
     message.skip(last + 1);

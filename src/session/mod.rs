@@ -268,6 +268,7 @@ impl Session {
             }
             let minor = *minor;
             self.state = State::Open { minor };
+            self.outbox.opened();
             self.pulse
                 .watch(now, self.config.heartbeat.filter(|_| minor > 0));
             return Ok(Some(Peer { minor, metadata }));

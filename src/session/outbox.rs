@@ -23,7 +23,7 @@ pub(super) struct Outbox {
     len: usize,
     /// Bytes ever written.
     written: u64,
-    /// The newest PONG, not yet in line; and where the one in line ends.
+    /// The newest PONG, not yet in line; and where the one in line ends (or the handshake).
     pong: Option<Vec<u8>>,
     pong_end: u64,
     /// When something began to wait, or the peer last took something of it.
@@ -57,6 +57,11 @@ impl Outbox {
         self.len += frames.len();
         let pong = self.pong.as_ref().map_or(0, Vec::len);
         self.written + (self.len - pong) as u64
+    }
+
+    /// The handshake is done: no PONG goes ahead of what waits of it.
+    pub(super) fn opened(&mut self) {
+        self.pong_end = self.written + self.len as u64;
     }
 
     /// Appends one message.

@@ -245,6 +245,26 @@ fn what_follows_ready_in_the_same_segment_is_kept() {
 }
 
 #[test]
+fn an_eager_peer_gets_its_pong_behind_our_ready() {
+    let mut end = router();
+    end.feed(&[opening(1, SocketType::Dealer), ping(0, b"now")].concat());
+    assert_eq!(
+        end.drain(),
+        [hello(), command(b"PONG", b"now")].concat(),
+        "nothing had been written yet"
+    );
+    let mut end = router();
+    let bytes = [opening(1, SocketType::Dealer), ping(0, b"now")].concat();
+    end.feed(&bytes);
+    let mut out = end.write(70);
+    end.session.send(end.now, &[Piece::Part(b"hi")]).unwrap();
+    out.extend(end.drain());
+    let (ours, rest) = out.split_at(hello().len());
+    assert_eq!(ours, hello());
+    assert_eq!(frames(rest).len(), 2);
+}
+
+#[test]
 fn nothing_is_sent_before_the_peers_ready() {
     let mut end = router();
     let send = |end: &mut End| end.session.send(end.now, &[Piece::Part(b"x")]);

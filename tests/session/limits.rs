@@ -193,4 +193,3 @@ fn nothing_is_kept_of_a_frame_that_is_too_long() {
     assert!(end.error.is_some());
     assert_eq!(end.session.partial(), 0);
 }
-

@@ -1,7 +1,7 @@
 //! What waits to be written to one peer.
 //!
 //! Small things are copied one behind the other, large bodies are shared and gathered by the
-//! system. A PONG overtakes what is queued, but never cuts a frame in two.
+//! system. A PONG overtakes what is queued, but never cuts a message in two.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -34,16 +34,17 @@ pub(super) struct Outbox {
 enum Chunk {
     /// Whole frames.
     Frames(Vec<u8>),
-    /// Frames and, at the end, the header of the shared body that follows.
-    Head(Vec<u8>),
+    /// Frames that are shared with others.
     Shared(Bytes),
+    /// The same, but the message began in the chunk before: nothing may come between.
+    Rest(Bytes),
 }
 
 impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frames(bytes) | Self::Head(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Frames(bytes) => bytes,
+            Self::Shared(bytes) | Self::Rest(bytes) => bytes,
         }
     }
 }
@@ -95,13 +96,17 @@ impl Outbox {
             }
             Piece::Parts(body) => Some(body.wire().clone()),
         };
-        self.len += self.tail.len() - before;
+        let begun = self.tail.len() - before;
+        self.len += begun;
         if let Some(body) = shared {
             self.len += body.len();
-            self.close_tail(Chunk::Head);
-            self.line.push_back(Chunk::Shared(body));
+            self.close_tail();
+            self.line.push_back(match begun {
+                0 => Chunk::Shared(body),
+                _ => Chunk::Rest(body),
+            });
         } else if self.tail.len() >= FULL {
-            self.close_tail(Chunk::Frames);
+            self.close_tail();
         }
     }
 
@@ -122,11 +127,11 @@ impl Outbox {
             return;
         };
         if self.line.is_empty() && self.front > 0 {
-            self.close_tail(Chunk::Frames);
+            self.close_tail();
         }
-        // The first place where no frame is cut: the front itself if nothing of it is written.
+        // The first place where no message is cut: the front itself if nothing of it is written.
         let mut place = usize::from(self.front > 0);
-        while place > 0 && matches!(self.line.get(place - 1), Some(Chunk::Head(_))) {
+        while matches!(self.line.get(place), Some(Chunk::Rest(_))) {
             place += 1;
         }
         let ahead: usize = self
@@ -194,9 +199,10 @@ impl Outbox {
         }
     }
 
-    fn close_tail(&mut self, form: fn(Vec<u8>) -> Chunk) {
+    fn close_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.line.push_back(form(std::mem::take(&mut self.tail)));
+            let tail = std::mem::take(&mut self.tail);
+            self.line.push_back(Chunk::Frames(tail));
         }
     }
 }

@@ -57,6 +57,38 @@ fn sort(wire: &[u8]) -> (Vec<u8>, Vec<(Vec<u8>, bool)>) {
 }
 
 #[test]
+fn a_pong_overtakes_the_queue_but_cuts_no_message() {
+    let mut dry = router();
+    let wire = queue_of_all_kinds(&mut dry);
+    assert_eq!(dry.drain(), wire);
+    // On and around every border of frames, and once within each.
+    let mut places = vec![0, 1, 2];
+    let mut at = 0;
+    for (_, body) in frames(&wire) {
+        places.push(at + body.len() / 2);
+        at += Header::len_for(body.len()) + body.len();
+        places.extend(at - 2..at + 3);
+    }
+    places.retain(|&place| place < wire.len());
+    for written in places {
+        let mut end = router();
+        queue_of_all_kinds(&mut end);
+        let mut out = end.write(written);
+        end.feed(&ping(0, b"now"));
+        out.extend(end.drain());
+        let (messages, commands) = sort(&out);
+        assert!(messages == wire, "after {written}");
+        assert_eq!(commands, [(b"\x04PONGnow".to_vec(), false)]);
+        let at = out.windows(4).position(|w| w == b"PONG").unwrap();
+        // Behind what had begun: the largest message here has 4.1 KB.
+        assert!(at < written + 4200, "after {written} at {at}");
+        if written == 0 {
+            assert_eq!(out[..10], pong(b"now"));
+        }
+    }
+}
+
+#[test]
 fn a_flood_of_pings_costs_one_pong_in_line_and_one_behind() {
     let mut end = router();
     queue_of_all_kinds(&mut end);
@@ -173,6 +205,60 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_is_queued_and_however_it_is_written_the_stream_is_whole(
+        ops in prop::collection::vec(op(), 1..40),
+    ) {
+        let mut end = router();
+        let (mut out, mut expected) = (Vec::new(), Vec::new());
+        let mut asked: Vec<(usize, u8)> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Send(parts) => {
+                    let bodies: Vec<_> = parts.iter().map(|&(size, _)| vec![9; size]).collect();
+                    let messages: Vec<_> = bodies.iter().map(|body| Message::single(body)).collect();
+                    let pieces: Vec<_> = parts
+                        .iter()
+                        .zip(bodies.iter().zip(&messages))
+                        .map(|(&(_, share), (body, message))| match share {
+                            true => Piece::Parts(message),
+                            false => Piece::Part(body),
+                        })
+                        .collect();
+                    send(&mut end, &pieces).unwrap();
+                    expected.extend_from_slice(Message::new(&bodies).wire());
+                }
+                Op::Ping(n) => {
+                    end.feed(&ping(0, &[n]));
+                    asked.push((out.len(), n));
+                }
+                Op::Write(n) => {
+                    let before = end.session.waiting();
+                    let written = end.write(n);
+                    prop_assert_eq!(written.len(), n.min(before));
+                    prop_assert_eq!(end.session.waiting(), before - written.len());
+                    out.extend(written);
+                }
+            }
+        }
+        out.extend(end.drain());
+        let (messages, commands) = sort(&out);
+        prop_assert!(messages == expected);
+        prop_assert!(commands.iter().all(|(_, inside)| !inside));
+
+        // PONGs come in the order of their PINGs, and the last PING is answered, soon.
+        let mut rest = asked.iter();
+        for (body, _) in &commands {
+            prop_assert!(rest.any(|(_, n)| body[5..] == [*n]));
+        }
+        if let Some((at, n)) = asked.last() {
+            prop_assert_eq!(&commands.last().unwrap().0[5..], &[*n][..]);
+            let answered = out.len() - pong_from_end(&out);
+            // One chunk, the message that ends it, and the PONG in line.
+            prop_assert!(answered <= at + (64 << 10) + 4 * 70_100 + 16);
+        }
+    }
 }
 
 /// How far from the end of the stream its last PONG begins.

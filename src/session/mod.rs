@@ -344,8 +344,8 @@ impl Session {
         if self.pulse.wake(now, &self.config.limits)? {
             let mut ping = Vec::new();
             Command::write_ping(self.pulse.ttl(), &mut ping);
-            let end = self.outbox.bytes(now, &ping);
-            self.pulse.pinged(end);
+            self.outbox.ping(now, &ping);
+            self.pulse.pinged();
         }
         Ok(())
     }
@@ -387,8 +387,10 @@ impl Session {
 
     /// The stream took the first `n` bytes of [`chunks`](Self::chunks).
     pub fn wrote(&mut self, now: Time, n: usize) {
-        let written = self.outbox.advance(now, n);
-        self.pulse.wrote(now, written);
+        self.outbox.advance(now, n);
+        if !self.outbox.ping_waits() {
+            self.pulse.ping_left(now);
+        }
     }
 
     /// Bytes waiting to be written.

@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     /// The newest PONG, not yet in line; and where the one in line ends (or the handshake).
     pong: Option<Vec<u8>>,
     pong_end: u64,
+    /// Where the newest PING ends.
+    ping_end: u64,
     /// When something began to wait, or the peer last took something of it.
     since: Time,
 }
@@ -50,14 +52,24 @@ impl Chunk {
 }
 
 impl Outbox {
-    /// Appends whole frames. Returns the position in the stream at which they end, or a little
-    /// less if a PONG overtakes them.
-    pub(super) fn bytes(&mut self, now: Time, frames: &[u8]) -> u64 {
+    /// Appends whole frames.
+    pub(super) fn bytes(&mut self, now: Time, frames: &[u8]) {
         self.begin(now);
         self.tail.extend_from_slice(frames);
         self.len += frames.len();
+    }
+
+    /// Appends a PING and remembers where it ends.
+    pub(super) fn ping(&mut self, now: Time, frame: &[u8]) {
+        self.bytes(now, frame);
+        // A PONG that is not in line yet counts when it gets there.
         let pong = self.pong.as_ref().map_or(0, Vec::len);
-        self.written + (self.len - pong) as u64
+        self.ping_end = self.written + (self.len - pong) as u64;
+    }
+
+    /// Whether the newest PING, or a part of it, still waits.
+    pub(super) fn ping_waits(&self) -> bool {
+        self.written < self.ping_end
     }
 
     /// The handshake is done: no PONG goes ahead of what waits of it.
@@ -140,7 +152,11 @@ impl Outbox {
             .take(place)
             .map(|chunk| chunk.bytes().len())
             .sum();
-        self.pong_end = self.written + (ahead - self.front + pong.len()) as u64;
+        let begins = self.written + (ahead - self.front) as u64;
+        self.pong_end = begins + pong.len() as u64;
+        if self.ping_end > begins {
+            self.ping_end += pong.len() as u64;
+        }
         self.line.insert(place, Chunk::Frames(pong));
     }
 
@@ -161,8 +177,8 @@ impl Outbox {
         filled
     }
 
-    /// The first `n` bytes are written. Returns how many ever were.
-    pub(super) fn advance(&mut self, now: Time, n: usize) -> u64 {
+    /// The first `n` bytes are written.
+    pub(super) fn advance(&mut self, now: Time, n: usize) {
         self.since = now;
         self.len -= n.min(self.len);
         self.written += n as u64;
@@ -180,7 +196,6 @@ impl Outbox {
                 (self.tail, self.line) = (Vec::new(), VecDeque::new());
             }
         }
-        self.written
     }
 
     /// Bytes waiting.

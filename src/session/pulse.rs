@@ -34,8 +34,8 @@ pub(super) struct Pulse {
 #[derive(Debug)]
 enum Ping {
     None,
-    /// In the outbox; leaves it when so many bytes have been written.
-    Queued(u64),
+    /// In the outbox.
+    Queued,
     /// On its way since then.
     Sent(Time),
 }
@@ -100,16 +100,14 @@ impl Pulse {
             .map_or(Duration::ZERO, |heartbeat| heartbeat.ttl)
     }
 
-    /// A PING stands in the outbox and ends at this position of the stream.
-    pub(super) fn pinged(&mut self, end: u64) {
-        self.ping = Ping::Queued(end);
+    /// A PING stands in the outbox.
+    pub(super) fn pinged(&mut self) {
+        self.ping = Ping::Queued;
     }
 
-    /// So many bytes have been written.
-    pub(super) fn wrote(&mut self, now: Time, written: u64) {
-        if let Ping::Queued(end) = self.ping
-            && end <= written
-        {
+    /// No PING stands in the outbox any more.
+    pub(super) fn ping_left(&mut self, now: Time) {
+        if matches!(self.ping, Ping::Queued) {
             self.ping = Ping::Sent(now);
         }
     }
@@ -135,7 +133,7 @@ impl Pulse {
         };
         match self.ping {
             Ping::None => Ok(self.heard + heartbeat.interval <= now),
-            Ping::Queued(_) => Ok(false),
+            Ping::Queued => Ok(false),
             Ping::Sent(at) if at + heartbeat.timeout <= now => Err(Error::Silent),
             Ping::Sent(_) => Ok(false),
         }
@@ -147,7 +145,7 @@ impl Pulse {
         }
         let ping = self.heartbeat.and_then(|heartbeat| match self.ping {
             Ping::None => Some(self.heard + heartbeat.interval),
-            Ping::Queued(_) => None,
+            Ping::Queued => None,
             Ping::Sent(at) => Some(at + heartbeat.timeout),
         });
         let growing = self.growing.map(|(since, _)| since + limits.trickle_time);

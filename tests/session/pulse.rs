@@ -410,6 +410,35 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn the_timeout_is_exact_whatever_overtakes_the_ping(
+        queued in 0..3usize,
+        steps in prop::collection::vec((1..40usize, any::<bool>()), 1..400),
+    ) {
+        let mut end = watched();
+        for _ in 0..queued {
+            end.session.send(end.now, &[Piece::Part(b"queued")]).unwrap();
+        }
+        end.pass(SECOND);
+        let mut out = Vec::new();
+        let left = |out: &[u8]| out.windows(7).any(|w| w == b"\x04PING\x00\x14");
+        for (n, asks) in steps {
+            end.now = end.now + Duration::from_millis(1);
+            if asks {
+                end.feed(&ping(0, &[u8::try_from(n).unwrap()]));
+            }
+            out.extend(end.write(n.min(3)));
+            if left(&out) {
+                prop_assert_eq!(end.session.deadline(), stalls(&end, end.now + BEAT.timeout));
+                break;
+            }
+            let stall = end.session.deadline();
+            prop_assert_eq!(stall, stalls(&end, Time::from_micros(u64::MAX)));
+        }
+        out.extend(end.drain());
+        prop_assert_eq!(frames(&out).iter().filter(|(_, body)| body[..] == b"\x04PING\x00\x14"[..]).count(), 1);
+    }
 }
 
 /// The earlier of `at` and the end of the peer's time to take what waits.

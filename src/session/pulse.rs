@@ -80,9 +80,12 @@ impl Pulse {
 
     pub(super) fn watch(&mut self, now: Time, heartbeat: Option<Heartbeat>) {
         if self.heartbeat.is_none() && heartbeat.is_some() {
-            // The peer was not asked before: its silence counts from here.
+            // The peer was not asked before: its silence counts from here. A PING that still
+            // stands in the outbox will do.
             self.heard = now;
-            self.ping = Ping::None;
+            if matches!(self.ping, Ping::Sent(_)) {
+                self.ping = Ping::None;
+            }
         }
         self.heartbeat = heartbeat;
     }

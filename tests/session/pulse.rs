@@ -151,6 +151,20 @@ fn watching_begins_and_ends_when_it_is_asked() {
 }
 
 #[test]
+fn a_ping_that_still_waits_is_not_doubled() {
+    let mut end = watched();
+    for _ in 0..5 {
+        end.pass(SECOND);
+        assert_eq!(end.session.waiting(), ping(20, b"").len());
+        end.session.watch(end.now, None);
+        end.session.watch(end.now, Some(BEAT));
+    }
+    end.drain();
+    end.pass(BEAT.timeout);
+    assert_eq!(end.error, Some(Error::Silent));
+}
+
+#[test]
 fn two_sessions_keep_each_other_alive() {
     let mut pair = crate::rig::Pair::new(config(), config());
     pair.settle(usize::MAX);

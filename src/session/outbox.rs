@@ -179,6 +179,9 @@ impl Outbox {
 
     /// The first `n` bytes are written.
     pub(super) fn advance(&mut self, now: Time, n: usize) {
+        if n == 0 {
+            return;
+        }
         self.since = now;
         self.len -= n.min(self.len);
         self.written += n as u64;

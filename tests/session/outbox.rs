@@ -175,6 +175,27 @@ fn the_outbox_has_its_limit() {
 }
 
 #[test]
+fn a_peer_that_takes_nothing_is_cut_and_one_that_takes_a_byte_is_not() {
+    let stall = Limits::default().stall_time;
+    let tick = Duration::from_micros(1);
+    let mut end = router();
+    end.pass(stall * 3);
+    assert_eq!(end.error, None, "nothing waits");
+    send(&mut end, &[Piece::Part(b"waits")]).unwrap();
+    let since = end.now;
+    assert_eq!(end.session.deadline(), Some(since + stall));
+    end.pass(stall - tick);
+    assert_eq!(end.write(1).len(), 1);
+    end.pass(stall - tick);
+    assert_eq!(end.error, None);
+    // Neither more of it nor an attempt that fails is progress.
+    send(&mut end, &[Piece::Part(b"more")]).unwrap();
+    end.session.wrote(end.now, 0);
+    end.pass(tick);
+    assert_eq!(end.error, Some(Error::Stalled { waiting: 12 }));
+}
+
+#[test]
 fn a_greeting_that_nobody_takes_stalls_too() {
     let mut config = Config::new(SocketType::Router);
     config.limits.stall_time = Duration::from_secs(2);

@@ -317,6 +317,28 @@ fn the_handshake_deadline_is_absolute_however_the_bytes_drip() {
 }
 
 #[test]
+fn handshake_bytes_are_capped_alike_wherever_they_are_cut() {
+    let mut metadata = Metadata::of(SocketType::Dealer).write();
+    push_property("X-Fill", &[7; 1000], &mut metadata);
+    let all = [greeting(1), command(b"READY", &metadata)].concat();
+    for (limit, fine) in [(all.len(), true), (all.len() - 1, false)] {
+        let mut config = Config::new(SocketType::Router);
+        config.limits.handshake = limit;
+        for cut in 0..all.len() {
+            let mut end = End::new(config.clone());
+            end.feed(&all[..cut]);
+            end.feed(&all[cut..]);
+            assert_eq!(end.session.is_open(), fine, "cut at {cut}");
+            let error = (!fine).then_some(Error::HandshakeTooLong { limit });
+            assert_eq!(end.error, error, "cut at {cut}");
+        }
+        let mut end = End::new(config);
+        end.feed_in_pieces(&all, &vec![1; all.len()]);
+        assert_eq!(end.session.is_open(), fine);
+    }
+}
+
+#[test]
 fn a_closed_session_stays_closed_and_silent() {
     let mut end = router();
     end.feed(b"GET / HTTP/1.1\r\n");

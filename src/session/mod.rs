@@ -148,12 +148,18 @@ impl Session {
     /// ERROR for the peer) should still be written before the stream is closed.
     pub fn receive(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
         if !input.is_empty() {
-            self.pulse.heard(now, input.len());
+            self.pulse.heard(now);
         }
+        let before = self.inbox.len();
         let heard = self.step(now, input);
         match &heard {
-            Ok(Some(_)) => {}
-            Ok(None) => self.pulse.left(now, self.inbox.is_partial()),
+            Ok(_) => {
+                // Only a message that goes on grows: commands between its parts do not feed it,
+                // and the next one begins anew.
+                let grown = self.inbox.len().saturating_sub(before);
+                let unfinished = self.inbox.is_partial();
+                self.pulse.grew(now, unfinished.then_some(grown));
+            }
             Err(error) => self.fail(now, error),
         }
         heard

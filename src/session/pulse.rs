@@ -53,24 +53,20 @@ impl Pulse {
     }
 
     /// Any byte at all is a sign of life; a frame that trickles in is not silence.
-    pub(super) fn heard(&mut self, now: Time, bytes: usize) {
+    pub(super) fn heard(&mut self, now: Time) {
         self.heard = now;
         self.expires = None;
         if matches!(self.ping, Ping::Sent(_)) {
             self.ping = Ping::None;
         }
-        if let Some((_, grown)) = &mut self.growing {
-            *grown += bytes;
-        }
     }
 
-    /// All bytes are taken, and the last of them may have left a message unfinished.
-    pub(super) fn left(&mut self, now: Time, unfinished: bool) {
-        match (unfinished, self.growing) {
-            (false, _) => self.growing = None,
-            (true, None) => self.growing = Some((now, 0)),
-            (true, Some(_)) => {}
-        }
+    /// An unfinished message has just grown by so many bytes; `None` if there is none.
+    pub(super) fn grew(&mut self, now: Time, by: Option<usize>) {
+        self.growing = by.map(|bytes| match self.growing {
+            Some((since, grown)) => (since, grown + bytes),
+            None => (now, 0),
+        });
     }
 
     /// The peer sent PING with this TTL.
@@ -92,7 +88,7 @@ impl Pulse {
 
     pub(super) fn reading(&mut self, now: Time, reading: bool) {
         if reading && !self.reading {
-            self.heard(now, 0);
+            self.heard(now);
             self.growing = self.growing.map(|_| (now, 0));
         }
         self.reading = reading;

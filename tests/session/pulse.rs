@@ -339,6 +339,41 @@ fn a_slow_but_steady_message_arrives() {
     assert_eq!(end.session.deadline(), None);
 }
 
+#[test]
+fn small_messages_that_never_end_with_a_segment_are_no_trickle() {
+    // Each segment ends one message and begins the next: none is ever older than a second.
+    let mut end = unwatched();
+    let message = frame(false, b"tick");
+    end.feed(&message[..3]);
+    for n in 1..200 {
+        end.pass(SECOND);
+        end.feed(&[&message[3..], &message[..3]].concat());
+        assert_eq!((end.error.clone(), end.messages().len()), (None, n));
+    }
+}
+
+#[test]
+fn commands_do_not_feed_an_unfinished_message() {
+    for silent in [false, true] {
+        let mut end = unwatched();
+        end.feed(&frame(true, b"begun"));
+        for _ in 0..29 {
+            end.pass(SECOND);
+            for _ in 0..100 {
+                end.feed(&if silent {
+                    vec![]
+                } else {
+                    ping(0, b"0123456789abcdef")
+                });
+            }
+            end.drain();
+        }
+        assert_eq!(end.error, None);
+        end.pass(SECOND);
+        assert_eq!(end.error, Some(Error::Trickle { bytes: 0 }));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Pass(u64),

@@ -338,6 +338,7 @@ impl Session {
             State::Closed => return Ok(()),
             _ => {}
         }
+        let open = self.is_open();
         if self
             .outbox
             .stalled_since()
@@ -347,7 +348,7 @@ impl Session {
                 waiting: self.outbox.len(),
             });
         }
-        if self.pulse.wake(now, &self.config.limits)? {
+        if open && self.pulse.wake(now, &self.config.limits)? {
             let mut ping = Vec::new();
             Command::write_ping(self.pulse.ttl(), &mut ping);
             self.outbox.ping(now, &ping);

@@ -317,6 +317,23 @@ fn the_handshake_deadline_is_absolute_however_the_bytes_drip() {
 }
 
 #[test]
+fn a_slow_handshake_is_judged_by_its_own_deadline_alone() {
+    let mut config = Config::new(SocketType::Router);
+    config.limits.handshake_time = Duration::from_secs(100);
+    let mut end = End::new(config);
+    end.drain();
+    end.feed(&opening(1, SocketType::Dealer)[..70]);
+    end.drain();
+    for _ in 0..99 {
+        end.now = end.now + Duration::from_secs(1);
+        end.wake();
+        assert_eq!(end.error, None);
+    }
+    end.pass(Duration::from_secs(1));
+    assert_eq!(end.error, Some(Error::HandshakeTimeout));
+}
+
+#[test]
 fn handshake_bytes_are_capped_alike_wherever_they_are_cut() {
     let mut metadata = Metadata::of(SocketType::Dealer).write();
     push_property("X-Fill", &[7; 1000], &mut metadata);

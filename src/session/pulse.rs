@@ -120,6 +120,7 @@ impl Pulse {
             return Err(Error::Expired);
         }
         if let Some((since, bytes)) = self.growing
+            && limits.trickle > 0
             && since + limits.trickle_time <= now
         {
             if bytes < limits.trickle {
@@ -147,7 +148,9 @@ impl Pulse {
             Ping::Queued => None,
             Ping::Sent(at) => Some(at + heartbeat.timeout),
         });
-        let growing = self.growing.map(|(since, _)| since + limits.trickle_time);
+        // No growth demanded, no deadline for it.
+        let growing = self.growing.filter(|_| limits.trickle > 0);
+        let growing = growing.map(|(since, _)| since + limits.trickle_time);
         earliest(ping, earliest(self.expires, growing))
     }
 }

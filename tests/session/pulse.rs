@@ -374,6 +374,17 @@ fn commands_do_not_feed_an_unfinished_message() {
     }
 }
 
+#[test]
+fn no_growth_demanded_is_no_deadline() {
+    let mut config = Config::new(SocketType::Router);
+    (config.limits.trickle, config.limits.trickle_time) = (0, Duration::ZERO);
+    let mut end = End::open(config, 1, SocketType::Dealer);
+    end.feed(&frame(true, b"begun"));
+    assert_eq!(end.session.deadline(), None);
+    end.wake();
+    assert_eq!(end.error, None);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Pass(u64),

@@ -292,6 +292,7 @@ impl Session {
                 self.outbox.pong(now, pong);
                 Ok(())
             }
+            Command::READY => Err(Error::ReadyTwice),
             Command::ERROR => Err(Error::Refused {
                 reason: Bytes::copy_from_slice(command.reason()?),
             }),

@@ -215,6 +215,15 @@ fn handshake_commands_need_the_command_bit_and_no_more() {
 }
 
 #[test]
+fn ready_comes_once() {
+    let mut end = router();
+    end.feed(&opening(1, SocketType::Dealer));
+    assert!(end.session.is_open());
+    end.feed(&ready(SocketType::Dealer));
+    assert_eq!(end.error, Some(Error::ReadyTwice));
+}
+
+#[test]
 fn error_ends_the_session_in_the_handshake_and_after() {
     let reason = Bytes::from("no");
     let mut end = router();

@@ -427,6 +427,8 @@ impl Session {
             Command::write_error(reason, &mut out);
             self.outbox.bytes(now, &out);
         }
+        // The last words may take a while; what was begun needs no memory until then.
+        self.inbox = Inbox::default();
         self.state = State::Closed;
     }
 }

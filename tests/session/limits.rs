@@ -193,3 +193,13 @@ fn nothing_is_kept_of_a_frame_that_is_too_long() {
     assert!(end.error.is_some());
     assert_eq!(end.session.partial(), 0);
 }
+
+#[test]
+fn a_session_that_is_over_keeps_nothing() {
+    let mut end = router(|_| {});
+    end.feed(&frame(true, &[0; 100_000]));
+    assert!(end.session.partial() > 100_000);
+    end.feed(&[5, 0]);
+    assert!(end.error.is_some());
+    assert_eq!(end.session.partial(), 0);
+}

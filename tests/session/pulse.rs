@@ -66,6 +66,20 @@ fn the_timeout_counts_from_when_the_ping_has_left() {
 }
 
 #[test]
+fn a_pong_that_overtakes_our_ping_does_not_start_its_time() {
+    let mut end = watched();
+    end.pass(SECOND);
+    end.feed(&ping(0, b"abc"));
+    let overtaking = pong(b"abc");
+    assert_eq!(end.write(overtaking.len()), overtaking);
+    end.pass(BEAT.timeout * 2);
+    assert_eq!(end.error, None, "our PING has not left");
+    assert_eq!(end.drain(), ping(20, b""));
+    end.pass(BEAT.timeout);
+    assert_eq!(end.error, Some(Error::Silent));
+}
+
+#[test]
 fn anything_at_all_answers_a_ping() {
     for bytes in [
         pong(b""),

@@ -1,4 +1,28 @@
-//! scale0
+//! A service broker that speaks ZeroMQ, its clients and its workers, in pure Rust.
+//!
+//! Workers connect and announce the services they offer; clients ask for a service by name; the
+//! broker gives each task to the worker that has been idle longest. Programs use [`Client`] and
+//! [`Worker`]; the program `scale0` is the broker, and [`server`] puts one inside another program.
+//!
+//! # The floors
+//!
+//! A module names only what lies below it. Up to [`broker`] the code decides: values and time in,
+//! values out, no sockets, no clock, no randomness. From [`net`] on it does what was decided.
+//!
+//! | floor | what it is for |
+//! |---|---|
+//! | [`time`], [`limits`] | time as a value; every bound of the house |
+//! | [`wire`] | ZMTP bytes to values and back |
+//! | [`security`] | mechanisms: NULL; PLAIN and CURVE will live here |
+//! | [`session`] | one peer's whole conversation, as a state machine |
+//! | [`protocol`] | messages to the broker's words and back, in every dialect |
+//! | [`broker`] | who does what: events in, actions out |
+//! | [`net`] | streams, links, clocks |
+//! | [`sdk`] | [`Client`] and [`Worker`] |
+//! | [`server`] | the broker as a process |
+//!
+//! The general ZeroMQ sockets will stand between `net` and `sdk`, and the rules of their patterns
+//! between `session` and `protocol`.
 
 pub mod broker;
 pub mod limits;
@@ -16,3 +40,8 @@ pub mod wire;
 
 #[cfg(feature = "sdk")]
 pub use sdk::{Client, Task, Worker};
+
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "sdk"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -25,7 +25,8 @@ pub struct Limits {
     pub outbox: usize,
     /// How long a peer may take nothing of what waits for it before it is cut.
     pub stall_time: Duration,
-    /// A begun message must grow by at least `trickle` bytes in each such time.
+    /// A begun message must grow by at least `trickle` bytes in each such time; zero bytes demand
+    /// nothing.
     pub trickle_time: Duration,
     /// See [`trickle_time`](Self::trickle_time).
     pub trickle: usize,

@@ -207,6 +207,11 @@ impl Broker {
         }
         if status == Status::MALFORMED && !proxied && self.strike(id) {
             let text = "too many malformed messages".to_owned();
+            // The message has its answer already; this one is about the connection.
+            let back = Return {
+                id: Id::ZERO,
+                ..back
+            };
             self.tell(
                 id,
                 Dialect::Scale0,

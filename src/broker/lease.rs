@@ -17,7 +17,13 @@ impl Broker {
             capable,
         } = ping;
         let token = back.id;
+        let enveloped = !back.envelope.is_empty();
         self.tell(id, Dialect::Scale0, Notice::Pong(back));
+        if enveloped {
+            // It speaks for itself alone, not for the connection; and what is behind an envelope
+            // cannot be told anything unasked.
+            return;
+        }
         let Some(peer) = self.peer_mut(id) else {
             return;
         };
@@ -26,11 +32,18 @@ impl Broker {
         peer.promise = stated;
         let worker = peer.worker.as_deref_mut();
         let is_worker = worker.is_some();
-        if let (Some(worker), Some(capacity)) = (worker, capacity)
-            && worker.announcement.capacity != capacity
+        if let Some(worker) = worker
+            && worker.dialect() == Dialect::Scale0
         {
-            worker.announcement.capacity = capacity;
-            self.settle(id.place);
+            let former = worker.announcement.capacity;
+            // An announcement that still waits to be applied is older than this.
+            for announcement in std::iter::once(&mut worker.announcement).chain(&mut worker.next) {
+                announcement.promise = Some(promise);
+                announcement.capacity = capacity.unwrap_or(announcement.capacity);
+            }
+            if worker.announcement.capacity != former {
+                self.settle(id.place);
+            }
         }
         if changed {
             self.look_after(id.place);

@@ -19,6 +19,10 @@ impl Broker {
             return self.join(id, announcement);
         };
         if worker.announcement == announcement {
+            // What came in between, too soon to be applied, is void: the newest counts.
+            if let Some(worker) = self.worker_mut(id) {
+                worker.next = None;
+            }
             return;
         }
         if worker.dialect() != Dialect::Scale0 || announcement.dialect != Dialect::Scale0 {

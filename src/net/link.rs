@@ -79,7 +79,7 @@ impl Link {
             armed: None,
         };
         loop {
-            if let Heard::Open(_) = link.heard().await? {
+            if let Some(Heard::Open(_)) = link.heard(usize::MAX).await? {
                 return Ok(link);
             }
         }
@@ -100,15 +100,20 @@ impl Link {
         self.session.waiting()
     }
 
-    /// The next thing the peer says. Meanwhile writes what is queued and keeps the session's
-    /// deadlines.
+    /// The next thing the peer says; or `None` once less than `full` bytes wait to be written, if
+    /// it was not less before. Meanwhile writes what is queued and keeps the session's deadlines.
     ///
     /// Cancel safe: nothing is lost when the future is dropped.
     ///
     /// # Errors
     /// The end of the link.
-    pub async fn heard(&mut self) -> Result<Heard, LinkError> {
-        poll_fn(|cx| self.poll_heard(cx)).await
+    pub async fn heard(&mut self, full: usize) -> Result<Option<Heard>, LinkError> {
+        let was_full = self.waiting() >= full;
+        poll_fn(|cx| match self.poll_heard(cx) {
+            Poll::Pending if was_full && self.waiting() < full => Poll::Ready(Ok(None)),
+            heard => heard.map_ok(Some),
+        })
+        .await
     }
 
     /// The next thing the peer has said, if it has been read already.

@@ -229,9 +229,11 @@ pub fn read(message: Message, kind: SocketType, limits: &Limits) -> Reading {
         return Reading::Nothing;
     };
     match first {
-        [b'S', b'0', ..] => scale0::read(message, Message::default(), limits),
+        // Behind a proxy the first frame is a routing id, which may well be text like `S0-7` or
+        // random bytes like `AA A4`: a little more than the magic has to fit.
+        [b'S', b'0', 0..0x20, ..] => scale0::read(message, Message::default(), limits),
         b"MDPC02" | b"MDPW02" => mdp02::read(message, Dialect::Mdp02, Message::default(), false),
-        [0xaa, 0xa4, ..] => zproto::read(message),
+        [0xaa, 0xa4, _, 6, b'M', b'D', b'P', ..] => zproto::read(message),
         b"" if message.wire().len() == EMPTY_FRAME => Reading::Nothing, // ZMQ_PROBE_ROUTER
         _ => read_enveloped(message, kind, limits),
     }
@@ -243,18 +245,28 @@ fn read_enveloped(mut message: Message, kind: SocketType, limits: &Limits) -> Re
         .take(limits.envelope)
         .position(<[u8]>::is_empty)
     else {
-        return dead_or_unknown(message.first());
+        // More frames than an envelope may have: a proxy's message, if it is anybody's.
+        return match dead_or_unknown(message.first()) {
+            Reading::Unknown { .. } => Reading::Unknown {
+                proxied: message.parts().nth(limits.envelope).is_some(),
+            },
+            dead => dead,
+        };
     };
     let envelope = if last == 0 {
         delimiter()
     } else {
+        // Routing ids are at most 255 bytes long (RFC 28). What is longer is nobody's.
+        if message.parts().take(last).any(|id| id.len() > 255) {
+            return Reading::Unknown { proxied: true };
+        }
         message.parts().take(last + 1).collect()
     };
     message.skip(last + 1);
     // Behind a proxy there may be a REQ socket, of which only its envelope tells.
     let whole = kind == SocketType::Req || last > 0;
     let reading = match message.first() {
-        Some([b'S', b'0', ..]) => scale0::read(message, envelope, limits),
+        Some([b'S', b'0', 0..0x20, ..]) => scale0::read(message, envelope, limits),
         Some(b"MDPC01") => mdp01::read_client(message, envelope),
         Some(b"MDPW01") if last == 0 => mdp01::read_worker(message),
         Some(b"MDPC02") => mdp02::read(message, Dialect::Mdp02Delimited, envelope, whole),

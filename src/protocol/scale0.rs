@@ -91,6 +91,8 @@ pub mod command {
     pub const BYE: u8 = 0x09;
     pub const NEEDBROKER: u8 = 0x0a;
     pub const CHANGEBROKER: u8 = 0x0b;
+    pub const CHUNK: u8 = 0x0c;
+    pub const CREDIT: u8 = 0x0d;
 }
 
 /// Flag bits, each valid for the commands named.
@@ -235,18 +237,15 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     };
     let header = match Header::read(frame, limits) {
         Ok(header) => header,
+        // Bytes 0 to 3 stand in every version: an error is never answered by an error.
+        Err(_) if frame.get(3) == Some(&command::ERROR) => return Reading::Nothing,
         Err(error) => {
             let status = match error {
                 HeaderError::Version { .. } => Status::VERSION,
                 _ => Status::MALFORMED,
             };
-            let task = frame.get(3) == Some(&command::TASK);
-            return Reading::Refused(Refusal {
-                back,
-                status,
-                text: error.to_string(),
-                task,
-            });
+            let command = frame.get(3).copied().unwrap_or_default();
+            return refuse(command, back, status, error.to_string());
         }
     };
     let for_worker = matches!(
@@ -255,6 +254,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     );
     if for_worker && whole {
         return refuse(
+            header.command,
             back,
             Status::MALFORMED,
             "a worker's words carry no envelope",
@@ -277,7 +277,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         }
         command::CONNECT => match announcement(&header, &message, limits) {
             Ok(announcement) => Reading::Word(Word::Announce(announcement)),
-            Err((status, text)) => refuse(back, status, text),
+            Err((status, text)) => refuse(header.command, back, status, text),
         },
         command::PING => Reading::Word(Word::Ping(Ping {
             back,
@@ -288,9 +288,10 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         command::PONG => Reading::Word(Word::Beat(Dialect::Scale0)),
         command::CANCEL => Reading::Word(Word::Cancel(back)),
         command::BYE => Reading::Word(Word::Bye(Dialect::Scale0)),
-        // An error is never answered by an error; the other two are a broker's own words.
+        // Nor is one that can be read; the other two are a broker's own words.
         command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
         other => refuse(
+            other,
             back,
             Status::NOT_IMPLEMENTED,
             format!("command {other:#04x} is not implemented"),
@@ -298,12 +299,16 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
     }
 }
 
-fn refuse(back: Return, status: Status, text: impl Into<String>) -> Reading {
+fn refuse(command: u8, mut back: Return, status: Status, text: impl Into<String>) -> Reading {
+    // These name a task in flight, whose id is kept for its one final.
+    if matches!(command, command::CANCEL | command::CHUNK | command::CREDIT) {
+        back.id = Id::ZERO;
+    }
     Reading::Refused(Refusal {
         back,
         status,
         text: text.into(),
-        task: false,
+        task: command == command::TASK,
     })
 }
 

@@ -15,7 +15,7 @@ use super::ledger::Question;
 use super::reply::Reply;
 use super::speech::Dialect;
 use crate::limits::Limits;
-use crate::net::entropy;
+use crate::net::{Clock, entropy};
 use crate::protocol::Name;
 use crate::wire::{Endpoint, EndpointError, Message, push_property};
 
@@ -33,6 +33,7 @@ struct Shared {
     next: AtomicU64,
     ttl: Duration,
     limits: Limits,
+    clock: Clock,
 }
 
 /// Settings of a [`Client`].
@@ -101,6 +102,7 @@ impl ClientBuilder {
             next: AtomicU64::new(1),
             ttl: self.ttl,
             limits: self.limits.clone(),
+            clock: Clock::start(),
         };
         runtime.spawn(driver::run(self, seed, inbox));
         Ok(Client {
@@ -255,6 +257,7 @@ impl Request {
         if size > limit {
             return Err(CallError::TooLarge { size, limit });
         }
+        let began = shared.clock.now();
         let permit =
             tokio::time::timeout(self.ttl, Arc::clone(&shared.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| CallError::Timeout {
@@ -265,7 +268,8 @@ impl Request {
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         let question = Question {
             service,
-            ttl: self.ttl,
+            // What it waited for its turn is gone.
+            ttl: self.ttl.saturating_sub(shared.clock.now().since(began)),
             idempotent: self.idempotent,
             priority: self.priority,
             properties: Bytes::from(self.properties),

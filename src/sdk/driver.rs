@@ -193,9 +193,9 @@ enum Which {
     Old,
 }
 
-async fn heard(link: &mut Option<(u32, Link)>) -> Result<Heard, LinkError> {
+async fn heard(link: &mut Option<(u32, Link)>) -> Result<Option<Heard>, LinkError> {
     match link {
-        Some((_, link)) => link.heard().await,
+        Some((_, link)) => link.heard(HIGH_WATER).await,
         None => std::future::pending().await,
     }
 }
@@ -320,8 +320,8 @@ impl Driver {
         }
     }
 
-    fn heard(&mut self, which: Which, heard: Result<Heard, LinkError>) {
-        let mut next = heard.map(Some);
+    /// Everything that has been read on a connection.
+    fn heard(&mut self, which: Which, mut next: Result<Option<Heard>, LinkError>) {
         loop {
             match next {
                 Ok(Some(Heard::Message(message))) => self.message(message),

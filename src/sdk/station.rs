@@ -168,7 +168,7 @@ impl<'a> Shift<'a> {
             let sleep = tokio::time::sleep_until(self.station.clock.instant(wake));
             let room = self.link.waiting() < HIGH_WATER;
             tokio::select! {
-                heard = self.link.heard() => if self.hear(heard).is_err() {
+                heard = self.link.heard(HIGH_WATER) => if self.hear(heard).is_err() {
                     return Over::Lost;
                 },
                 Some(done) = self.running.join_next_with_id() => if self.finished(done).is_err() {
@@ -216,8 +216,7 @@ impl<'a> Shift<'a> {
     }
 
     /// Everything that has been read.
-    fn hear(&mut self, heard: Result<Heard, LinkError>) -> Result<(), Lost> {
-        let mut next = heard.map(Some);
+    fn hear(&mut self, mut next: Result<Option<Heard>, LinkError>) -> Result<(), Lost> {
         while let Some(heard) = next.map_err(|_| Lost)? {
             self.heard = self.station.clock.now();
             if let Heard::Message(message) = heard {
@@ -302,14 +301,14 @@ impl<'a> Shift<'a> {
             Err(error) if error.is_cancelled() => (error.id(), 499, Message::default()),
             Err(error) => (error.id(), 500, Message::from("the handler panicked")),
         };
-        let Some(token) = self.tokens.remove(&run) else {
-            return Ok(());
-        };
-        self.aborts.remove(&token);
         // What it sent ahead goes ahead.
         while let Ok((token, body)) = self.partials.1.try_recv() {
             self.partial(token, body)?;
         }
+        let Some(token) = self.tokens.remove(&run) else {
+            return Ok(());
+        };
+        self.aborts.remove(&token);
         let body = match self.gathered.remove(&token) {
             Some(mut builder) => {
                 builder.parts(&body);
@@ -321,7 +320,7 @@ impl<'a> Shift<'a> {
     }
 
     fn partial(&mut self, token: Bytes, body: Message) -> Result<(), Lost> {
-        if !self.aborts.contains_key(&token) && !self.tokens.values().any(|known| *known == token) {
+        if !self.aborts.contains_key(&token) {
             return Ok(());
         }
         if self.station.settings.dialect == speech::Dialect::Mdp01 {

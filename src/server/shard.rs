@@ -417,7 +417,9 @@ impl Shard {
             return;
         };
         let waiting = connection.session.waiting();
-        let becomes_dirty = waiting > 0 && !connection.dirty && !connection.blocked;
+        // What is over is written, if at all, by its own task.
+        let writable = !connection.dirty && !connection.blocked && connection.end.is_none();
+        let becomes_dirty = waiting > 0 && writable;
         connection.dirty |= becomes_dirty;
         let deadline = connection.session.deadline();
         let sooner =
@@ -536,6 +538,9 @@ impl Shard {
             return;
         };
         connection.dirty = false;
+        if connection.end.is_some() {
+            return;
+        }
         let before = connection.session.waiting();
         let flushed = connection.writer.flush(now, &mut connection.session);
         let waiting = connection.session.waiting();

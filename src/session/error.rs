@@ -39,6 +39,9 @@ pub enum Error {
     /// READY did not come in time.
     #[error("handshake not finished in time")]
     HandshakeTimeout,
+    /// READY after READY.
+    #[error("READY a second time")]
+    ReadyTwice,
     /// ERROR after the handshake.
     #[error("the peer gave up: {reason:?}")]
     Refused {

@@ -76,12 +76,13 @@ impl Inbox {
                 Bytes::copy_from_slice(wire),
             ))));
         }
+        let offered = input.len();
         loop {
             if self.frame.is_none() {
                 let Some(header) = self.header(input)? else {
                     return Ok(None);
                 };
-                self.admit(header, rules)?;
+                self.admit(header, offered - input.len(), rules)?;
             }
             let Some(frame) = &mut self.frame else {
                 return Ok(None);
@@ -131,12 +132,13 @@ impl Inbox {
         }
     }
 
-    /// Checks a frame by its header alone: nothing is allocated for what may not come.
-    fn admit(&mut self, header: Header, rules: &Rules<'_>) -> Result<(), Error> {
+    /// Checks a frame by its header alone: nothing is allocated for what may not come. `taken`
+    /// bytes of the input are gone already.
+    fn admit(&mut self, header: Header, taken: usize, rules: &Rules<'_>) -> Result<(), Error> {
         let size = usize::try_from(header.size).unwrap_or(usize::MAX);
         match (rules.handshake, header.command) {
             (Some(_), false) => return Err(Error::Early),
-            (Some(left), true) if size > left => {
+            (Some(left), true) if size > left.saturating_sub(taken) => {
                 return Err(Error::HandshakeTooLong {
                     limit: rules.limits.handshake,
                 });

@@ -148,12 +148,18 @@ impl Session {
     /// ERROR for the peer) should still be written before the stream is closed.
     pub fn receive(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
         if !input.is_empty() {
-            self.pulse.heard(now, input.len());
+            self.pulse.heard(now);
         }
+        let before = self.inbox.len();
         let heard = self.step(now, input);
         match &heard {
-            Ok(Some(_)) => {}
-            Ok(None) => self.pulse.left(now, self.inbox.is_partial()),
+            Ok(_) => {
+                // Only a message that goes on grows: commands between its parts do not feed it,
+                // and the next one begins anew.
+                let grown = self.inbox.len().saturating_sub(before);
+                let unfinished = self.inbox.is_partial();
+                self.pulse.grew(now, unfinished.then_some(grown));
+            }
             Err(error) => self.fail(now, error),
         }
         heard
@@ -268,6 +274,7 @@ impl Session {
             }
             let minor = *minor;
             self.state = State::Open { minor };
+            self.outbox.opened();
             self.pulse
                 .watch(now, self.config.heartbeat.filter(|_| minor > 0));
             return Ok(Some(Peer { minor, metadata }));
@@ -285,6 +292,7 @@ impl Session {
                 self.outbox.pong(now, pong);
                 Ok(())
             }
+            Command::READY => Err(Error::ReadyTwice),
             Command::ERROR => Err(Error::Refused {
                 reason: Bytes::copy_from_slice(command.reason()?),
             }),
@@ -331,6 +339,7 @@ impl Session {
             State::Closed => return Ok(()),
             _ => {}
         }
+        let open = self.is_open();
         if self
             .outbox
             .stalled_since()
@@ -340,11 +349,11 @@ impl Session {
                 waiting: self.outbox.len(),
             });
         }
-        if self.pulse.wake(now, &self.config.limits)? {
+        if open && self.pulse.wake(now, &self.config.limits)? {
             let mut ping = Vec::new();
             Command::write_ping(self.pulse.ttl(), &mut ping);
-            let end = self.outbox.bytes(now, &ping);
-            self.pulse.pinged(end);
+            self.outbox.ping(now, &ping);
+            self.pulse.pinged();
         }
         Ok(())
     }
@@ -386,8 +395,10 @@ impl Session {
 
     /// The stream took the first `n` bytes of [`chunks`](Self::chunks).
     pub fn wrote(&mut self, now: Time, n: usize) {
-        let written = self.outbox.advance(now, n);
-        self.pulse.wrote(now, written);
+        self.outbox.advance(now, n);
+        if !self.outbox.ping_waits() {
+            self.pulse.ping_left(now);
+        }
     }
 
     /// Bytes waiting to be written.
@@ -416,6 +427,8 @@ impl Session {
             Command::write_error(reason, &mut out);
             self.outbox.bytes(now, &out);
         }
+        // The last words may take a while; what was begun needs no memory until then.
+        self.inbox = Inbox::default();
         self.state = State::Closed;
     }
 }

@@ -1,7 +1,7 @@
 //! What waits to be written to one peer.
 //!
 //! Small things are copied one behind the other, large bodies are shared and gathered by the
-//! system. A PONG overtakes what is queued, but never cuts a frame in two.
+//! system. A PONG overtakes what is queued, but never cuts a message in two.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -23,9 +23,11 @@ pub(super) struct Outbox {
     len: usize,
     /// Bytes ever written.
     written: u64,
-    /// The newest PONG, not yet in line; and where the one in line ends.
+    /// The newest PONG, not yet in line; and where the one in line ends (or the handshake).
     pong: Option<Vec<u8>>,
     pong_end: u64,
+    /// Where the newest PING ends.
+    ping_end: u64,
     /// When something began to wait, or the peer last took something of it.
     since: Time,
 }
@@ -34,29 +36,45 @@ pub(super) struct Outbox {
 enum Chunk {
     /// Whole frames.
     Frames(Vec<u8>),
-    /// Frames and, at the end, the header of the shared body that follows.
-    Head(Vec<u8>),
+    /// Frames that are shared with others.
     Shared(Bytes),
+    /// The same, but the message began in the chunk before: nothing may come between.
+    Rest(Bytes),
 }
 
 impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frames(bytes) | Self::Head(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Frames(bytes) => bytes,
+            Self::Shared(bytes) | Self::Rest(bytes) => bytes,
         }
     }
 }
 
 impl Outbox {
-    /// Appends whole frames. Returns the position in the stream at which they end, or a little
-    /// less if a PONG overtakes them.
-    pub(super) fn bytes(&mut self, now: Time, frames: &[u8]) -> u64 {
+    /// Appends whole frames.
+    pub(super) fn bytes(&mut self, now: Time, frames: &[u8]) {
         self.begin(now);
         self.tail.extend_from_slice(frames);
         self.len += frames.len();
+    }
+
+    /// Appends a PING and remembers where it ends.
+    pub(super) fn ping(&mut self, now: Time, frame: &[u8]) {
+        self.bytes(now, frame);
+        // A PONG that is not in line yet counts when it gets there.
         let pong = self.pong.as_ref().map_or(0, Vec::len);
-        self.written + (self.len - pong) as u64
+        self.ping_end = self.written + (self.len - pong) as u64;
+    }
+
+    /// Whether the newest PING, or a part of it, still waits.
+    pub(super) fn ping_waits(&self) -> bool {
+        self.written < self.ping_end
+    }
+
+    /// The handshake is done: no PONG goes ahead of what waits of it.
+    pub(super) fn opened(&mut self) {
+        self.pong_end = self.written + self.len as u64;
     }
 
     /// Appends one message.
@@ -90,13 +108,17 @@ impl Outbox {
             }
             Piece::Parts(body) => Some(body.wire().clone()),
         };
-        self.len += self.tail.len() - before;
+        let begun = self.tail.len() - before;
+        self.len += begun;
         if let Some(body) = shared {
             self.len += body.len();
-            self.close_tail(Chunk::Head);
-            self.line.push_back(Chunk::Shared(body));
+            self.close_tail();
+            self.line.push_back(match begun {
+                0 => Chunk::Shared(body),
+                _ => Chunk::Rest(body),
+            });
         } else if self.tail.len() >= FULL {
-            self.close_tail(Chunk::Frames);
+            self.close_tail();
         }
     }
 
@@ -117,11 +139,11 @@ impl Outbox {
             return;
         };
         if self.line.is_empty() && self.front > 0 {
-            self.close_tail(Chunk::Frames);
+            self.close_tail();
         }
-        // The first place where no frame is cut: the front itself if nothing of it is written.
+        // The first place where no message is cut: the front itself if nothing of it is written.
         let mut place = usize::from(self.front > 0);
-        while place > 0 && matches!(self.line.get(place - 1), Some(Chunk::Head(_))) {
+        while matches!(self.line.get(place), Some(Chunk::Rest(_))) {
             place += 1;
         }
         let ahead: usize = self
@@ -130,7 +152,11 @@ impl Outbox {
             .take(place)
             .map(|chunk| chunk.bytes().len())
             .sum();
-        self.pong_end = self.written + (ahead - self.front + pong.len()) as u64;
+        let begins = self.written + (ahead - self.front) as u64;
+        self.pong_end = begins + pong.len() as u64;
+        if self.ping_end > begins {
+            self.ping_end += pong.len() as u64;
+        }
         self.line.insert(place, Chunk::Frames(pong));
     }
 
@@ -151,8 +177,11 @@ impl Outbox {
         filled
     }
 
-    /// The first `n` bytes are written. Returns how many ever were.
-    pub(super) fn advance(&mut self, now: Time, n: usize) -> u64 {
+    /// The first `n` bytes are written.
+    pub(super) fn advance(&mut self, now: Time, n: usize) {
+        if n == 0 {
+            return;
+        }
         self.since = now;
         self.len -= n.min(self.len);
         self.written += n as u64;
@@ -170,7 +199,6 @@ impl Outbox {
                 (self.tail, self.line) = (Vec::new(), VecDeque::new());
             }
         }
-        self.written
     }
 
     /// Bytes waiting.
@@ -189,9 +217,10 @@ impl Outbox {
         }
     }
 
-    fn close_tail(&mut self, form: fn(Vec<u8>) -> Chunk) {
+    fn close_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.line.push_back(form(std::mem::take(&mut self.tail)));
+            let tail = std::mem::take(&mut self.tail);
+            self.line.push_back(Chunk::Frames(tail));
         }
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Pulse {
 #[derive(Debug)]
 enum Ping {
     None,
-    /// In the outbox; leaves it when so many bytes have been written.
-    Queued(u64),
+    /// In the outbox.
+    Queued,
     /// On its way since then.
     Sent(Time),
 }
@@ -53,24 +53,20 @@ impl Pulse {
     }
 
     /// Any byte at all is a sign of life; a frame that trickles in is not silence.
-    pub(super) fn heard(&mut self, now: Time, bytes: usize) {
+    pub(super) fn heard(&mut self, now: Time) {
         self.heard = now;
         self.expires = None;
         if matches!(self.ping, Ping::Sent(_)) {
             self.ping = Ping::None;
         }
-        if let Some((_, grown)) = &mut self.growing {
-            *grown += bytes;
-        }
     }
 
-    /// All bytes are taken, and the last of them may have left a message unfinished.
-    pub(super) fn left(&mut self, now: Time, unfinished: bool) {
-        match (unfinished, self.growing) {
-            (false, _) => self.growing = None,
-            (true, None) => self.growing = Some((now, 0)),
-            (true, Some(_)) => {}
-        }
+    /// An unfinished message has just grown by so many bytes; `None` if there is none.
+    pub(super) fn grew(&mut self, now: Time, by: Option<usize>) {
+        self.growing = by.map(|bytes| match self.growing {
+            Some((since, grown)) => (since, grown + bytes),
+            None => (now, 0),
+        });
     }
 
     /// The peer sent PING with this TTL.
@@ -80,16 +76,19 @@ impl Pulse {
 
     pub(super) fn watch(&mut self, now: Time, heartbeat: Option<Heartbeat>) {
         if self.heartbeat.is_none() && heartbeat.is_some() {
-            // The peer was not asked before: its silence counts from here.
+            // The peer was not asked before: its silence counts from here. A PING that still
+            // stands in the outbox will do.
             self.heard = now;
-            self.ping = Ping::None;
+            if matches!(self.ping, Ping::Sent(_)) {
+                self.ping = Ping::None;
+            }
         }
         self.heartbeat = heartbeat;
     }
 
     pub(super) fn reading(&mut self, now: Time, reading: bool) {
         if reading && !self.reading {
-            self.heard(now, 0);
+            self.heard(now);
             self.growing = self.growing.map(|_| (now, 0));
         }
         self.reading = reading;
@@ -100,16 +99,14 @@ impl Pulse {
             .map_or(Duration::ZERO, |heartbeat| heartbeat.ttl)
     }
 
-    /// A PING stands in the outbox and ends at this position of the stream.
-    pub(super) fn pinged(&mut self, end: u64) {
-        self.ping = Ping::Queued(end);
+    /// A PING stands in the outbox.
+    pub(super) fn pinged(&mut self) {
+        self.ping = Ping::Queued;
     }
 
-    /// So many bytes have been written.
-    pub(super) fn wrote(&mut self, now: Time, written: u64) {
-        if let Ping::Queued(end) = self.ping
-            && end <= written
-        {
+    /// No PING stands in the outbox any more.
+    pub(super) fn ping_left(&mut self, now: Time) {
+        if matches!(self.ping, Ping::Queued) {
             self.ping = Ping::Sent(now);
         }
     }
@@ -123,6 +120,7 @@ impl Pulse {
             return Err(Error::Expired);
         }
         if let Some((since, bytes)) = self.growing
+            && limits.trickle > 0
             && since + limits.trickle_time <= now
         {
             if bytes < limits.trickle {
@@ -135,7 +133,7 @@ impl Pulse {
         };
         match self.ping {
             Ping::None => Ok(self.heard + heartbeat.interval <= now),
-            Ping::Queued(_) => Ok(false),
+            Ping::Queued => Ok(false),
             Ping::Sent(at) if at + heartbeat.timeout <= now => Err(Error::Silent),
             Ping::Sent(_) => Ok(false),
         }
@@ -147,10 +145,12 @@ impl Pulse {
         }
         let ping = self.heartbeat.and_then(|heartbeat| match self.ping {
             Ping::None => Some(self.heard + heartbeat.interval),
-            Ping::Queued(_) => None,
+            Ping::Queued => None,
             Ping::Sent(at) => Some(at + heartbeat.timeout),
         });
-        let growing = self.growing.map(|(since, _)| since + limits.trickle_time);
+        // No growth demanded, no deadline for it.
+        let growing = self.growing.filter(|_| limits.trickle > 0);
+        let growing = growing.map(|(since, _)| since + limits.trickle_time);
         earliest(ping, earliest(self.expires, growing))
     }
 }

@@ -76,8 +76,8 @@ pub(crate) struct BrokerArguments {
 /// Where the broker is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connect {
-    /// The broker's endpoint; may be repeated: further ones are used while those before them
-    /// cannot be reached
+    /// The broker's endpoint; may be repeated: further ones are used while those before them cannot
+    /// be reached
     #[arg(long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT)]
     pub(crate) connect: Vec<Endpoint>,
 }
@@ -93,9 +93,9 @@ pub(crate) struct WorkerArguments {
     /// How many tasks to take at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) capacity: u16,
-    /// What the worker calls itself in `scale0 info`
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub(crate) name: String,
+    /// What the worker calls itself in `scale0 info` [default: the machine's name and the process id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Tasks may be given to another worker if this one dies over them
     #[arg(long)]
     pub(crate) idempotent: bool,

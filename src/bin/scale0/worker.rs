@@ -36,7 +36,7 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
     let mut builder = Worker::builder(&first)
         .map_err(Failed::usage)?
         .capacity(arguments.capacity)
-        .name(&arguments.name)
+        .name(&arguments.name.clone().unwrap_or_else(own_name))
         .dialect(arguments.dialect.into())
         .drain_timeout(drain_timeout);
     for fallback in &fallbacks {
@@ -58,6 +58,16 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
         };
     }
     builder.build().map_err(Failed::usage)
+}
+
+/// The machine and the process: enough to find it.
+fn own_name() -> String {
+    let machine = rustix::system::uname();
+    format!(
+        "{}-{}",
+        machine.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 fn offer<F, Fut>(builder: WorkerBuilder, name: &str, idempotent: bool, handler: F) -> WorkerBuilder

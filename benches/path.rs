@@ -1,0 +1,602 @@
+//! The whole path, over real sockets: `cargo bench --bench path`.
+//!
+//! One load generator (clients and echo workers in this process) against scale0's broker in its
+//! own process, in S0/1 and in MDP/0.1; and, in the same run and by the same generator, against
+//! peers that pip installs into `target/peers`: libzmq's `zmq_proxy` (which knows no services, no
+//! liveness and no answers, and only forwards) and majortomo's broker (MDP/0.2, in Python). Last
+//! `scale0 call --count` against `scale0 worker --echo`, as a user would measure.
+//!
+//! The broker has one processor to itself where there are two; what counts is its CPU time per
+//! task, which other load on the machine disturbs least.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scale0::net::{Clock, Link};
+use scale0::protocol::Id;
+use scale0::protocol::scale0::{Header, command};
+use scale0::session::{self, Heard};
+use scale0::time::Time;
+use scale0::wire::{Endpoint, Message, Piece, SocketType};
+use tokio::task::LocalSet;
+
+/// What the generator speaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tongue {
+    Scale0,
+    Mdp01,
+    Majortomo,
+    /// No protocol at all: a DEALER's envelope through a forwarder.
+    Bare,
+}
+
+/// A load: how many of whom.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    name: &'static str,
+    clients: usize,
+    window: usize,
+    workers: usize,
+    capacity: u16,
+    size: usize,
+}
+
+const LOADS: [Load; 4] = [
+    Load {
+        name: "1 outstanding, 64 B",
+        clients: 1,
+        window: 1,
+        workers: 16,
+        capacity: 1,
+        size: 64,
+    },
+    Load {
+        name: "64 outstanding, 64 workers, 64 B",
+        clients: 1,
+        window: 64,
+        workers: 64,
+        capacity: 1,
+        size: 64,
+    },
+    Load {
+        name: "512 outstanding, 64 workers of capacity 8, 64 B",
+        clients: 4,
+        window: 128,
+        workers: 64,
+        capacity: 8,
+        size: 64,
+    },
+    Load {
+        name: "16 outstanding, 64 KiB",
+        clients: 1,
+        window: 16,
+        workers: 16,
+        capacity: 1,
+        size: 65_536,
+    },
+];
+const WARM: Duration = Duration::from_millis(500);
+const RUN: Duration = Duration::from_millis(1500);
+const REPEATS: usize = 3;
+
+fn main() {
+    let mut brokers = vec![
+        Broker::scale0(Tongue::Scale0),
+        Broker::scale0(Tongue::Mdp01),
+    ];
+    match peers() {
+        Some(python) => brokers.extend([Broker::proxy(&python), Broker::majortomo(&python)]),
+        None => eprintln!("no Python peers: they are left out"),
+    }
+    pin(0, 1);
+    for broker in &brokers {
+        pin(broker.process.id(), 0);
+    }
+    println!("| load | broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs |");
+    println!("|---|---|---|---|---|---|");
+    for load in LOADS {
+        // Interleaved: a slow minute of the machine hits all of them.
+        let mut runs = vec![Vec::new(); brokers.len()];
+        for _ in 0..REPEATS {
+            for (broker, runs) in brokers.iter().zip(&mut runs) {
+                if load.capacity == 1 || matches!(broker.tongue, Tongue::Scale0 | Tongue::Bare) {
+                    runs.push(measure(broker, load));
+                }
+            }
+        }
+        for (broker, runs) in brokers.iter().zip(&runs) {
+            if let Some(run) = median(runs) {
+                println!(
+                    "| {} | {} | {:.0} | {:.2} | {} | {} |",
+                    load.name, broker.name, run.rate, run.cpu, run.p50, run.p99
+                );
+            }
+        }
+    }
+    println!("\n{}", by_command(&brokers[0]));
+}
+
+/// A broker in a process of its own.
+struct Broker {
+    name: &'static str,
+    tongue: Tongue,
+    clients: Endpoint,
+    workers: Endpoint,
+    process: Child,
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Broker {
+    fn scale0(tongue: Tongue) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_scale0"))
+            .args(["broker", "--bind", "tcp://127.0.0.1:0", "--log", "off"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let bound = lines.next().unwrap().unwrap();
+        let endpoint: Endpoint = bound.strip_prefix("bound ").unwrap().parse().unwrap();
+        let name = if tongue == Tongue::Scale0 {
+            "scale0, S0/1"
+        } else {
+            "scale0, MDP/0.1"
+        };
+        Self {
+            name,
+            tongue,
+            clients: endpoint.clone(),
+            workers: endpoint,
+            process,
+        }
+    }
+
+    fn proxy(python: &Path) -> Self {
+        let (front, back) = (free_port(), free_port());
+        let program = "import sys, zmq
+c = zmq.Context(); f = c.socket(zmq.ROUTER); b = c.socket(zmq.DEALER)
+for s in (f, b): s.sndhwm = s.rcvhwm = 0
+f.bind(sys.argv[1]); b.bind(sys.argv[2]); print('ready', flush=True); zmq.proxy(f, b)";
+        let process = start(python, program, &[&front, &back]);
+        Self {
+            name: "zmq_proxy (libzmq)",
+            tongue: Tongue::Bare,
+            process,
+            clients: front,
+            workers: back,
+        }
+    }
+
+    fn majortomo(python: &Path) -> Self {
+        let endpoint = free_port();
+        let program = "import sys, logging; logging.disable(logging.CRITICAL)
+from majortomo.broker import Broker
+b = Broker(bind=sys.argv[1]); print('ready', flush=True); b.run()";
+        let process = start(python, program, &[&endpoint]);
+        Self {
+            name: "majortomo (Python)",
+            tongue: Tongue::Majortomo,
+            process,
+            clients: endpoint.clone(),
+            workers: endpoint,
+        }
+    }
+}
+
+/// Runs a Python program that says when it is ready.
+fn start(python: &Path, program: &str, endpoints: &[&Endpoint]) -> Child {
+    let mut process = Command::new(python)
+        .args(["-c", program])
+        .args(endpoints.iter().map(ToString::to_string))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready\n", "a peer that does not start");
+    process
+}
+
+fn free_port() -> Endpoint {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    format!("tcp://127.0.0.1:{port}").parse().unwrap()
+}
+
+/// A Python with the peers, installed once; `None` if there is no Python.
+fn peers() -> Option<PathBuf> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()?
+        .parent()?
+        .join("bench-peers");
+    let python = home.join("bin/python");
+    let done = home.join("installed");
+    if !done.exists() {
+        let ok = |command: &mut Command| {
+            command
+                .stdout(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let made = ok(Command::new("python3").args(["-m", "venv"]).arg(&home))
+            && ok(Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "pyzmq==27.3.0",
+                "majortomo==0.2.0",
+                "six==1.17.0",
+            ]));
+        if !made {
+            return None;
+        }
+        std::fs::write(done, "").ok()?;
+    }
+    Some(python)
+}
+
+/// Keeps a process (0 is this one) on one processor.
+fn pin(pid: u32, processor: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(processor);
+    let pids: Vec<u32> = match pid {
+        0 => vec![0],
+        pid => std::fs::read_dir(format!("/proc/{pid}/task"))
+            .map(|tasks| {
+                tasks
+                    .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
+                    .collect()
+            })
+            .unwrap_or_default(),
+    };
+    for pid in pids {
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::thread::Pid::from_raw);
+        // With one processor there is nothing to choose.
+        let _ = rustix::thread::sched_setaffinity(pid, &set);
+    }
+}
+
+/// CPU time that a process has used, all threads together.
+fn cpu(pid: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    rate: f64,
+    cpu: f64,
+    p50: u128,
+    p99: u128,
+}
+
+fn median(runs: &[Run]) -> Option<Run> {
+    let mut runs = runs.to_vec();
+    runs.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
+    runs.get(runs.len() / 2).copied()
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    measuring: bool,
+    done: u64,
+    latencies: Vec<Duration>,
+}
+
+fn measure(broker: &Broker, load: Load) -> Run {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(LocalSet::new().run_until(generate(broker, load)))
+}
+
+async fn generate(broker: &Broker, load: Load) -> Run {
+    let clock = Clock::start();
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let mut all = Vec::new();
+    for _ in 0..load.workers {
+        let link = open(&broker.workers, clock).await;
+        all.push(tokio::task::spawn_local(work(
+            link,
+            broker.tongue,
+            load.capacity,
+            stop.clone(),
+        )));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..load.clients {
+        let link = open(&broker.clients, clock).await;
+        all.push(tokio::task::spawn_local(ask(
+            link,
+            broker.tongue,
+            load,
+            clock,
+            Rc::clone(&tally),
+            stop.clone(),
+        )));
+    }
+    tokio::time::sleep(WARM).await;
+    let (began, before) = (clock.now(), cpu(broker.process.id()));
+    tally.borrow_mut().measuring = true;
+    tokio::time::sleep(RUN).await;
+    let (took, used) = (clock.now().since(began), cpu(broker.process.id()) - before);
+    tally.borrow_mut().measuring = false;
+    stop.cancel();
+    for task in all {
+        task.await.unwrap();
+    }
+    let tally = &mut *tally.borrow_mut();
+    tally.latencies.sort_unstable();
+    let percentile = |percent: usize| {
+        tally
+            .latencies
+            .get(tally.latencies.len() * percent / 100)
+            .map_or(0, Duration::as_micros)
+    };
+    Run {
+        rate: tally.done as f64 / took.as_secs_f64(),
+        cpu: used.as_secs_f64() * 1e6 / (tally.done as f64).max(1.0),
+        p50: percentile(50),
+        p99: percentile(99),
+    }
+}
+
+async fn open(endpoint: &Endpoint, clock: Clock) -> Link {
+    let config = Arc::new(session::Config::new(SocketType::Dealer));
+    loop {
+        match Link::open(endpoint, Arc::clone(&config), clock).await {
+            Ok(link) => return link,
+            // A broker that has only just been started.
+            Err(error) if clock.now() > Time::from_millis(5000) => panic!("{endpoint}: {error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn ask(
+    mut link: Link,
+    tongue: Tongue,
+    load: Load,
+    clock: Clock,
+    tally: Rc<RefCell<Tally>>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    let body = vec![7; load.size];
+    let mut began = vec![Time::ZERO; load.window];
+    for (place, began) in began.iter_mut().enumerate() {
+        *began = clock.now();
+        send_task(&mut link, tongue, place, &body);
+    }
+    let mut turn = 0;
+    loop {
+        link.push().unwrap();
+        let mut next = tokio::select! {
+            heard = link.heard(usize::MAX) => heard.unwrap(),
+            () = stop.cancelled() => return,
+        };
+        while let Some(heard) = next {
+            if let Heard::Message(message) = heard {
+                // Only S0 says which task it answers; elsewhere they are taken in turn.
+                let place = match tongue {
+                    Tongue::Scale0 => usize::from(message.first().unwrap()[19]),
+                    _ => turn % load.window,
+                };
+                turn += 1;
+                let now = clock.now();
+                let mut tally = tally.borrow_mut();
+                if tally.measuring {
+                    tally.done += 1;
+                    tally.latencies.push(now.since(began[place]));
+                }
+                began[place] = now;
+                send_task(&mut link, tongue, place, &body);
+            }
+            next = link.heard_already().unwrap();
+        }
+    }
+}
+
+fn send_task(link: &mut Link, tongue: Tongue, place: usize, body: &[u8]) {
+    let number = u8::try_from(place).unwrap();
+    let header = Header {
+        id: Id([1, 0, 0, 0, 0, 0, 0, number]),
+        ms: 30_000,
+        name: b"echo",
+        ..Header::of(command::TASK)
+    }
+    .frame();
+    let body = Piece::Part(body);
+    match tongue {
+        Tongue::Scale0 => link.send(&[Piece::Part(&header), body]),
+        Tongue::Mdp01 => link.send(&[
+            Piece::Part(b""),
+            Piece::Part(b"MDPC01"),
+            Piece::Part(b"echo"),
+            body,
+        ]),
+        Tongue::Majortomo => link.send(&[
+            Piece::Part(b""),
+            Piece::Part(b"MDPC02"),
+            Piece::Part(b"\x02"),
+            Piece::Part(b"echo"),
+            body,
+        ]),
+        Tongue::Bare => link.send(&[Piece::Part(b""), body]),
+    }
+    .unwrap();
+}
+
+/// An echo worker. Bare forwarding needs no words at all.
+async fn work(
+    mut link: Link,
+    tongue: Tongue,
+    capacity: u16,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    let hello = Header {
+        code: capacity,
+        ms: 60_000,
+        ..Header::of(command::CONNECT)
+    }
+    .frame();
+    let bye = Header::of(command::BYE).frame();
+    let majordomo = |name, command, rest: &[Piece<'static>]| {
+        let mut pieces = vec![Piece::Part(b""), Piece::Part(name), Piece::Part(command)];
+        pieces.extend_from_slice(rest);
+        pieces
+    };
+    match tongue {
+        Tongue::Scale0 => link.send(&[Piece::Part(&hello), Piece::Part(b"echo")]),
+        Tongue::Mdp01 => link.send(&majordomo(b"MDPW01", b"\x01", &[Piece::Part(b"echo")])),
+        Tongue::Majortomo => link.send(&majordomo(b"MDPW02", b"\x01", &[Piece::Part(b"echo")])),
+        Tongue::Bare => Ok(()),
+    }
+    .unwrap();
+    loop {
+        link.push().unwrap();
+        let mut next = tokio::select! {
+            heard = link.heard(usize::MAX) => heard.unwrap(),
+            () = stop.cancelled() => break,
+        };
+        while let Some(heard) = next {
+            if let Heard::Message(message) = heard {
+                echo(&mut link, tongue, message);
+            }
+            next = link.heard_already().unwrap();
+        }
+    }
+    match tongue {
+        Tongue::Scale0 => link.send(&[Piece::Part(&bye)]),
+        Tongue::Mdp01 => link.send(&majordomo(b"MDPW01", b"\x05", &[])),
+        Tongue::Majortomo => link.send(&majordomo(b"MDPW02", b"\x06", &[])),
+        Tongue::Bare => Ok(()),
+    }
+    .unwrap();
+    link.flush().await.unwrap();
+}
+
+fn echo(link: &mut Link, tongue: Tongue, mut message: Message) {
+    let parts: Vec<&[u8]> = message.parts().collect();
+    let sent = match (tongue, &parts[..]) {
+        (Tongue::Scale0, [header, ..]) if header[3] == command::TASK => {
+            let id = Id(header[12..20].try_into().unwrap());
+            let reply = Header {
+                code: 200,
+                id,
+                ..Header::of(command::REPLY)
+            }
+            .frame();
+            message.skip(1);
+            link.send(&[Piece::Part(&reply), Piece::Parts(&message)])
+        }
+        (Tongue::Mdp01, [_, _, b"\x02", ..]) => {
+            message.skip(3);
+            link.send(&[
+                Piece::Part(b""),
+                Piece::Part(b"MDPW01"),
+                Piece::Part(b"\x03"),
+                Piece::Parts(&message),
+            ])
+        }
+        (Tongue::Majortomo, [_, _, b"\x02", ..]) => {
+            message.skip(3);
+            link.send(&[
+                Piece::Part(b""),
+                Piece::Part(b"MDPW02"),
+                Piece::Part(b"\x04"),
+                Piece::Parts(&message),
+            ])
+        }
+        (Tongue::Bare, _) => link.send(&[Piece::Parts(&message)]),
+        // Heartbeats and settings.
+        _ => Ok(()),
+    };
+    sent.unwrap();
+}
+
+/// What a user would type, against the first broker.
+fn by_command(broker: &Broker) -> String {
+    let endpoint = broker.clients.to_string();
+    let scale0 = env!("CARGO_BIN_EXE_scale0");
+    let mut worker = Command::new(scale0)
+        .args([
+            "worker",
+            "--connect",
+            &endpoint,
+            "--service",
+            "bench",
+            "--echo",
+            "--capacity",
+            "128",
+            "--log",
+            "off",
+        ])
+        .spawn()
+        .unwrap();
+    let call = |count: &str, concurrency: &str| {
+        let call = Command::new(scale0)
+            .args([
+                "call",
+                "--connect",
+                &endpoint,
+                "bench",
+                "hello",
+                "--count",
+                count,
+                "--concurrency",
+                concurrency,
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            call.status.success(),
+            "{}",
+            String::from_utf8_lossy(&call.stderr)
+        );
+        String::from_utf8_lossy(&call.stdout).into_owned()
+    };
+    // Until the worker is there, calls wait for it.
+    call("100", "1");
+    let before = cpu(broker.process.id());
+    let told = call("200000", "128");
+    let used = cpu(broker.process.id()) - before;
+    let _ = worker.kill();
+    let _ = worker.wait();
+    let each = used.as_secs_f64() * 1e6 / 200_000.0;
+    format!(
+        "`scale0 call bench hello --count 200000 --concurrency 128`, one `scale0 worker --echo --capacity 128`:\n{told}broker CPU {each:.2} µs per task"
+    )
+}

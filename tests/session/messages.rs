@@ -371,7 +371,7 @@ fn commands_are_never_shown_as_messages() {
     }
     assert_eq!(end.error, None);
     assert_eq!(end.heard, vec![Heard::Sign; 7]);
-    assert_eq!(end.drain(), []);
+    assert_eq!(end.drain(), b"");
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn malformed_commands_end_the_session() {
             len: 5 + data.len(),
         };
         assert_eq!(end.error, Some(Error::Wire(error)));
-        assert_eq!(end.drain(), [], "no PONG");
+        assert_eq!(end.drain(), b"", "no PONG");
     }
     let mut end = router();
     end.feed(&[5, 5, 4]);

@@ -129,7 +129,10 @@ fn a_call_without_an_answer_in_time_exits_with_3() {
     ];
     let call = run(scale0().args(nobody));
     assert_eq!(call.code, Some(3), "{call:?}");
-    assert_eq!(call.stderr, "scale0: no answer within 300ms\n");
+    assert!(
+        call.stderr.starts_with("scale0: no answer within "),
+        "{call:?}"
+    );
 }
 
 #[test]

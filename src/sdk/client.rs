@@ -270,6 +270,7 @@ impl Request {
             service,
             // What it waited for its turn is gone.
             ttl: self.ttl.saturating_sub(shared.clock.now().since(began)),
+            stated: self.ttl,
             idempotent: self.idempotent,
             priority: self.priority,
             properties: Bytes::from(self.properties),

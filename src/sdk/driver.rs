@@ -349,8 +349,7 @@ impl Driver {
             .is_majordomo()
             .then(|| self.ledger.only())
             .flatten();
-        let service = only.and_then(|id| self.ledger.service(id)).cloned();
-        match speech::hear_as_client(self.dialect, message, service.as_ref(), &self.limits) {
+        match speech::hear_as_client(self.dialect, message, &self.limits) {
             ToClient::Reply { id, reply } => {
                 let Some(id) = id.or(only) else {
                     return;

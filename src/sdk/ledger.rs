@@ -16,7 +16,10 @@ use crate::wire::Message;
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) service: Name,
+    /// What is left of its time when it comes here.
     pub(super) ttl: Duration,
+    /// What the caller gave it.
+    pub(super) stated: Duration,
     pub(super) idempotent: bool,
     /// 1 to 7, 0 for the usual.
     pub(super) priority: u8,
@@ -139,11 +142,6 @@ impl<S> Ledger<S> {
             .map(|(id, _)| *id)
     }
 
-    /// The service that a call asks for.
-    pub(super) fn service(&self, id: u64) -> Option<&Name> {
-        self.calls.get(&id).map(|call| &call.question.service)
-    }
-
     /// Ends a call without an answer.
     pub(super) fn end(&mut self, id: u64) -> Option<Ended<S>> {
         self.take(id)
@@ -223,7 +221,7 @@ impl<S> Ledger<S> {
         Some(Ended {
             id,
             who: call.who,
-            ttl: call.question.ttl,
+            ttl: call.question.stated,
             sent: call.sent,
         })
     }
@@ -240,6 +238,7 @@ mod tests {
         Question {
             service: Name::from("s"),
             ttl: Duration::from_secs(1),
+            stated: Duration::from_secs(1),
             idempotent,
             priority: 0,
             properties: Bytes::new(),

@@ -23,8 +23,7 @@ pub enum Dialect {
     Mdp01,
     /// Majordomo 0.2 (RFC 18).
     Mdp02,
-    /// Majordomo 0.2 with an empty frame in front, for brokers that want it. A service name
-    /// missing from its replies is not missed.
+    /// Majordomo 0.2 with an empty frame in front, for brokers that want it.
     Mdp02Delimited,
     /// Majordomo 0.2 to the broker of the Python package majortomo: an empty frame in front, the
     /// worker's numbers for the client's commands, no service name in replies.
@@ -164,13 +163,8 @@ pub(super) fn cancel<R>(
     })
 }
 
-/// What a message says to a client that asked for `service` last.
-pub(super) fn hear_as_client(
-    dialect: Dialect,
-    mut message: Message,
-    service: Option<&Name>,
-    limits: &Limits,
-) -> ToClient {
+/// What a message says to a client.
+pub(super) fn hear_as_client(dialect: Dialect, mut message: Message, limits: &Limits) -> ToClient {
     if dialect == Dialect::Scale0 {
         return hear_scale0_as_client(message, limits);
     }
@@ -193,15 +187,9 @@ pub(super) fn hear_as_client(
             _ => return ToClient::Nothing,
         },
     };
-    let named = parts.next().map(Name::new).as_ref() == service;
-    let bodies = parts.count();
-    // Some ports of 0.2 leave the service's name out; a body must remain in any case.
-    let skip_name = match dialect {
-        Dialect::Mdp02Delimited => named && bodies > 0,
-        Dialect::Majortomo => false,
-        _ => true,
-    };
-    message.skip(dialect.prefix().len() + used + usize::from(skip_name));
+    // majortomo leaves the service's name out.
+    let named = dialect != Dialect::Majortomo;
+    message.skip(dialect.prefix().len() + used + usize::from(named));
     ToClient::Reply {
         id: None,
         reply: Reply {

@@ -413,13 +413,18 @@ impl Shard {
     /// Something about a connection has changed: sees to its output, its timer and its share of
     /// the memory.
     pub(super) fn touched(&mut self, id: PeerId) {
+        let most = self.limits.worker_outbox;
         let Some(connection) = self.connection(id) else {
             return;
         };
         let waiting = connection.session.waiting();
-        // What is over is written, if at all, by its own task.
-        let writable = !connection.dirty && !connection.blocked && connection.end.is_none();
-        let becomes_dirty = waiting > 0 && writable;
+        // What is written to a full stream tells how much waits, and the broker has to know. Last
+        // words are for the connection's own task: a broken stream is not written to again.
+        let crowded = waiting > most && !connection.full;
+        let becomes_dirty = waiting > 0
+            && !connection.dirty
+            && (!connection.blocked || crowded)
+            && connection.end.is_none();
         connection.dirty |= becomes_dirty;
         let deadline = connection.session.deadline();
         let sooner =

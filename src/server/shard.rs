@@ -242,6 +242,10 @@ impl Shard {
             let Some(connection) = self.connection(id) else {
                 return;
             };
+            // Over already: what comes behind the reason for it does not count.
+            if connection.end.is_some() {
+                break;
+            }
             if connection.held {
                 connection.rest.extend_from_slice(input);
                 break;

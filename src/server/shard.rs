@@ -21,7 +21,7 @@ use crate::net::{Address, Clock, WriteHalf};
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
 use crate::session::{self, Heard, Heartbeat, Session};
 use crate::time::{Time, earliest};
-use crate::wire::{Piece, SocketType};
+use crate::wire::{Message, Piece, SocketType};
 
 /// See the [module's description](self).
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(super) struct Shard {
     dirty: Vec<PeerId>,
     timers: BinaryHeap<Reverse<(Time, PeerId)>>,
     actions: Vec<Action>,
+    /// Answers about the broker itself that were given in this turn: whoever asks a thousand
+    /// times in one breath makes it look once.
+    reports: Vec<(Query, Message)>,
     /// Buffer space for whoever reads at the moment.
     scratch: Vec<u8>,
     /// Wakes the task that ends the turn.
@@ -134,6 +137,7 @@ impl Shard {
             dirty: Vec::new(),
             timers: BinaryHeap::new(),
             actions: Vec::new(),
+            reports: Vec::new(),
             scratch: vec![0; READ],
             turn: None,
             buffered: 0,
@@ -344,7 +348,7 @@ impl Shard {
                     partial: false,
                     ms: 0,
                     properties: Bytes::new(),
-                    body: crate::wire::Message::single(&body),
+                    body,
                 };
                 self.answer(now, peer, &back, &service, &answer);
             }
@@ -489,7 +493,10 @@ impl Shard {
         self.wake_turn();
     }
 
-    fn report(&self, query: Query) -> Vec<u8> {
+    fn report(&mut self, query: Query) -> Message {
+        if let Some((_, report)) = self.reports.iter().find(|(given, _)| *given == query) {
+            return report.clone();
+        }
         let snapshot = self.broker.snapshot();
         let address = |id: PeerId| {
             let connection = self
@@ -505,7 +512,9 @@ impl Shard {
             buffered: self.buffered,
             ..self.totals
         };
-        admin::report(query, &snapshot, &totals, now, address)
+        let report = Message::single(&admin::report(query, &snapshot, &totals, now, address));
+        self.reports.push((query, report.clone()));
+        report
     }
 
     /// Does what time demands.
@@ -538,6 +547,7 @@ impl Shard {
                 self.write(now, id);
             }
         }
+        self.reports.clear();
         self.broker.set_outside(self.buffered);
     }
 

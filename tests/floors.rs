@@ -1,6 +1,12 @@
 //! The floors hold: a file names only what lies below it, the deciding floors touch no runtime,
 //! and one file alone reads the clock.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
 use std::path::{Path, PathBuf};
 
 /// Bottom to top. Floors of one row do not know each other.

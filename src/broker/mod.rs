@@ -397,9 +397,11 @@ impl Broker {
 
     /// A connection has ended, both sides of it.
     fn lost(&mut self, id: PeerId) {
-        if self.peer(id).is_none() {
+        let Some(peer) = self.peer_mut(id) else {
             return;
-        }
+        };
+        // It may be a worker for its own tasks: it is not told that they are cancelled.
+        peer.closing = true;
         self.drop_client(id);
         self.remove_worker(id, Leaving::Lost);
         let gone = self.peers.get_mut(id.place as usize).and_then(Option::take);

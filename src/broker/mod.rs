@@ -287,13 +287,17 @@ impl Broker {
 
     fn heard(&mut self, id: PeerId, reading: Reading) {
         self.meet(id);
-        self.listen(id);
+        let trusted = self.listen(id);
         match reading {
             Reading::Nothing => {}
             Reading::Word(word) => self.word(id, word),
             Reading::Refused(refusal) => self.malformed(id, refusal),
             Reading::Dead => self.dead(id),
             Reading::Unknown { proxied } => self.unknown(id, proxied),
+        }
+        // Not before what it said has been heard: it may want no tasks.
+        if trusted {
+            self.settle(id.place);
         }
     }
 
@@ -378,21 +382,24 @@ impl Broker {
         }
     }
 
-    /// A message came: a sign of life, and of more than the I/O thread's.
-    fn listen(&mut self, id: PeerId) {
+    /// A message came: a sign of life, and of more than the I/O thread's. True if a worker is
+    /// trusted again that was not.
+    fn listen(&mut self, id: PeerId) -> bool {
         let now = self.now;
         let Some(peer) = self.peer_mut(id) else {
-            return;
+            return false;
         };
         peer.heard = now;
-        if let Some(worker) = &mut peer.worker {
-            worker.spoke = now;
-            worker.beats = 0;
-            if worker.suspect.take().is_some() {
-                self.note(Fact::WorkerTrusted { peer: id });
-                self.settle(id.place);
-            }
+        let Some(worker) = &mut peer.worker else {
+            return false;
+        };
+        worker.spoke = now;
+        worker.beats = 0;
+        let trusted = worker.suspect.take().is_some();
+        if trusted {
+            self.note(Fact::WorkerTrusted { peer: id });
         }
+        trusted
     }
 
     /// A connection has ended, both sides of it.

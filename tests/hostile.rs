@@ -641,7 +641,8 @@ fn a_worker_that_never_reads_gets_no_more_tasks_and_is_cut() {
     attack.until("all are there", |info| info["open"].as_u64() >= Some(total));
     let info = attack.info();
     assert!(info["queued"].as_u64() > Some(100), "{info}");
-    assert!(info["buffered_bytes"].as_u64() < Some(1 << 20), "{info}");
+    // Its bound is looked at once in a turn, in which megabytes may come.
+    assert!(info["buffered_bytes"].as_u64() < Some(8 << 20), "{info}");
     let mut answers = BTreeMap::new();
     for _ in 0..total {
         let parts = client.recv(PATIENCE).unwrap();

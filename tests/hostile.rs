@@ -658,7 +658,7 @@ fn a_worker_that_never_reads_gets_no_more_tasks_and_is_cut() {
 #[test]
 fn a_client_that_never_reads_is_cut_alone() {
     for flags in [
-        ["--max-outbox", "1MiB", "--stall-timeout", "60s"],
+        ["--max-outbox", "4MiB", "--stall-timeout", "60s"],
         ["--max-outbox", "1GiB", "--stall-timeout", "1s"],
     ] {
         let attack = Attack::on(&flags);

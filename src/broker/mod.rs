@@ -287,6 +287,10 @@ impl Broker {
 
     fn heard(&mut self, id: PeerId, reading: Reading) {
         self.meet(id);
+        // What was read before the connection could be closed comes too late.
+        if self.peer(id).is_none_or(|peer| peer.closing) {
+            return;
+        }
         let trusted = self.listen(id);
         match reading {
             Reading::Nothing => {}
@@ -295,8 +299,8 @@ impl Broker {
             Reading::Dead => self.dead(id),
             Reading::Unknown { proxied } => self.unknown(id, proxied),
         }
-        // Not before what it said has been heard: it may want no tasks.
         if trusted {
+            // Not before it has spoken: it may have said goodbye.
             self.settle(id.place);
         }
     }
@@ -383,7 +387,7 @@ impl Broker {
     }
 
     /// A message came: a sign of life, and of more than the I/O thread's. True if a worker is
-    /// trusted again that was not.
+    /// trusted again.
     fn listen(&mut self, id: PeerId) -> bool {
         let now = self.now;
         let Some(peer) = self.peer_mut(id) else {
@@ -394,7 +398,12 @@ impl Broker {
             return false;
         };
         worker.spoke = now;
-        worker.beats = 0;
+        // A busy Majordomo worker earns its further beats one by one.
+        worker.beats = if worker.dialect().is_majordomo() && !worker.tasks.is_empty() {
+            worker.beats.saturating_sub(1)
+        } else {
+            0
+        };
         let trusted = worker.suspect.take().is_some();
         if trusted {
             self.note(Fact::WorkerTrusted { peer: id });

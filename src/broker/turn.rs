@@ -30,6 +30,9 @@ impl Broker {
         self.lines.push_back(&mut worker.tasks, number);
         let dialect = worker.dialect();
         let begins = worker.tasks.len() == 1;
+        if begins && dialect.is_majordomo() {
+            worker.beats = 0;
+        }
         let idempotent = task.idempotent
             || worker
                 .seat(task.service)

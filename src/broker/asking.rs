@@ -328,6 +328,7 @@ impl Broker {
     pub(super) fn resume(&mut self, id: PeerId) -> bool {
         let paused = self
             .peer_mut(id)
+            .filter(|peer| !peer.closing)
             .and_then(|peer| peer.paused.take())
             .is_some();
         if paused {

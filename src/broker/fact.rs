@@ -74,7 +74,7 @@ impl std::fmt::Display for Leaving {
             Self::Lost => "connection lost",
             Self::Silent => "silent for longer than it promised",
             Self::Suspect => "let a deadline pass and stayed silent",
-            Self::Confused => "announced itself twice",
+            Self::Confused => "said what a worker must not say",
         })
     }
 }

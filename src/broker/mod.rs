@@ -346,13 +346,16 @@ impl Broker {
         }
     }
 
-    /// Closes a connection, once.
+    /// Closes a connection, once. Its tasks and its place as a worker do not wait for the end.
     fn close(&mut self, id: PeerId) {
-        if let Some(peer) = self.peer_mut(id)
-            && !std::mem::replace(&mut peer.closing, true)
-        {
-            self.say(Action::Close { peer: id });
-        }
+        let Some(peer) = self.peer_mut(id).filter(|peer| !peer.closing) else {
+            return;
+        };
+        peer.closing = true;
+        peer.paused = None;
+        self.say(Action::Close { peer: id });
+        self.drop_client(id);
+        self.remove_worker(id, Leaving::Confused);
     }
 
     fn peer(&self, id: PeerId) -> Option<&Peer> {
@@ -416,7 +419,7 @@ impl Broker {
         let Some(peer) = self.peer_mut(id) else {
             return;
         };
-        // It may be a worker for its own tasks: it is not told that they are cancelled.
+        // It may be its own worker: nothing is said to either side of it.
         peer.closing = true;
         self.drop_client(id);
         self.remove_worker(id, Leaving::Lost);

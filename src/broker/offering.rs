@@ -230,10 +230,11 @@ impl Broker {
             return;
         }
         self.stand_down(id.place);
-        let Some(worker) = self.peer_mut(id).and_then(|peer| {
-            peer.promise = Duration::ZERO;
-            peer.worker.take()
-        }) else {
+        let Some(peer) = self.peer_mut(id) else {
+            return;
+        };
+        peer.promise = Duration::ZERO;
+        let (stays, Some(worker)) = (!peer.closing, peer.worker.take()) else {
             return;
         };
         self.counters.workers_left += 1;
@@ -247,7 +248,7 @@ impl Broker {
         for &task in &tasks {
             self.lines.remove(&mut chain, task);
         }
-        if !tasks.is_empty() && why != Leaving::Lost {
+        if !tasks.is_empty() && stays {
             self.say(Action::Watch {
                 peer: id,
                 on: false,

@@ -1,6 +1,8 @@
 //! Tasks whose time is up, and what they are told: what a client may do next depends on whether
 //! a worker may have begun.
 
+use std::time::Duration;
+
 use super::peer::patience;
 use super::task::Stage;
 use super::{Broker, Due, Fact, PeerId};
@@ -98,14 +100,18 @@ impl Broker {
         } else {
             grace.max(patience(promise))
         };
-        if worker.spoke + silence > now {
-            let again = worker.spoke + silence;
-            return self.set_task_timer(number, again);
-        }
-        if worker.suspect.is_none() {
+        let end = worker.spoke + silence;
+        if end <= now && worker.suspect.is_none() {
             worker.suspect = Some(now);
             self.suspect(id);
         }
+        // If it speaks but does not answer, it is judged anew.
+        let again = if end > now {
+            end
+        } else {
+            now + silence.max(LEAST_SILENCE)
+        };
+        self.set_task_timer(number, again);
     }
 
     fn suspect(&mut self, id: PeerId) {
@@ -114,3 +120,6 @@ impl Broker {
         self.look_after(id.place);
     }
 }
+
+/// A suspect's zombies are judged no more often than this.
+const LEAST_SILENCE: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::peer::Bound;
 use super::task::{Key, Stage, Task, cost};
-use super::{Action, Broker, Fact, PeerId, Query, text_body};
+use super::{Action, Broker, Due, Fact, PeerId, Query, text_body};
 use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status};
 
 impl Bound {
@@ -371,15 +371,32 @@ impl Broker {
         }
     }
 
-    /// There is room again for everybody: one of the connections that wait for it goes on.
+    /// There is room again for everybody: one of the connections that wait for it goes on, the
+    /// next one a moment later.
     pub(super) fn resume_for_room(&mut self) {
-        let most = self.config.limits.held;
-        while self.held + self.outside <= most - most / 4
+        while self.has_room()
             && let Some(id) = self.paused.pop_front()
         {
             if self.resume(id) {
-                return;
+                break;
             }
         }
+        self.await_room();
+    }
+
+    /// Sees to it that connections do not wait for an event when there is room for them.
+    pub(super) fn await_room(&mut self) {
+        if !self.paused.is_empty() && !self.resuming && self.has_room() {
+            self.resuming = true;
+            self.deadlines.set(self.now + A_MOMENT, Due::Room);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let most = self.config.limits.held;
+        self.held + self.outside <= most - most / 4
     }
 }
+
+/// Between two connections that go on because there is room.
+const A_MOMENT: Duration = Duration::from_millis(1);

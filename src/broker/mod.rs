@@ -198,6 +198,8 @@ pub struct Broker {
     outside: usize,
     /// Connections held back until there is room.
     paused: VecDeque<PeerId>,
+    /// A deadline is set to let one of them go on.
+    resuming: bool,
     counters: Counters,
     drain: Option<Drain>,
     now: Time,
@@ -210,6 +212,7 @@ enum Due {
     Task(u32),
     Service(u32),
     Peer(u32),
+    Room,
     Drain,
 }
 
@@ -230,6 +233,7 @@ impl Broker {
             held: 0,
             outside: 0,
             paused: VecDeque::new(),
+            resuming: false,
             counters: Counters::default(),
             drain: None,
             now: Time::ZERO,
@@ -271,6 +275,7 @@ impl Broker {
     /// next event on.
     pub fn set_outside(&mut self, bytes: usize) {
         self.outside = bytes;
+        self.await_room();
     }
 
     /// What all tasks cost together, in bytes.
@@ -323,6 +328,7 @@ impl Broker {
                 Due::Task(task) => self.task_due(task),
                 Due::Service(service) => self.service_due(service),
                 Due::Peer(place) => self.peer_due(place),
+                Due::Room => self.resuming = false,
                 Due::Drain => self.drain_due(),
             }
         }

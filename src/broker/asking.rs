@@ -314,14 +314,22 @@ impl Broker {
         peer.paused = Some(bound);
         self.say(Action::Hold { peer: id, on: true });
         self.note(Fact::Paused { peer: id });
-        match bound {
-            Bound::Client => {}
-            Bound::Service(number) => match self.services.get_mut(number) {
-                Some(service) => service.paused.push_back(id),
-                None => self.paused.push_back(id),
-            },
-            Bound::Everything => self.paused.push_back(id),
+        let service = match bound {
+            Bound::Client => return,
+            Bound::Service(number) => self.services.get_mut(number),
+            Bound::Everything => None,
+        };
+        let waiting = service.map_or(&mut self.paused, |service| &mut service.paused);
+        // Who is gone keeps its place until its turn comes, but the line is no longer than there
+        // are peers.
+        if waiting.len() > self.peers.len() {
+            let there = |id: &PeerId| {
+                let peer = self.peers.get(id.place as usize)?.as_ref()?;
+                Some(peer.id == *id && peer.paused.is_some())
+            };
+            waiting.retain(|id| there(id).unwrap_or(false));
         }
+        waiting.push_back(id);
     }
 
     /// Reads again; true if the connection was held back.

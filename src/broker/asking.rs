@@ -81,7 +81,10 @@ impl Broker {
         if self.held + self.outside + cost > limits.held {
             return Some(Bound::Everything);
         }
-        let number = service?;
+        let Some(number) = service else {
+            // A new queue takes no more than an old one.
+            return (cost > limits.queue_bytes).then_some(Bound::Everything);
+        };
         let service = self.services.get(number)?;
         let full = service.queue.len() >= limits.queue_tasks
             || service.queued_bytes + cost > limits.queue_bytes;

@@ -97,7 +97,7 @@ impl Broker {
             Duration::ZERO => self.config.default_ttl,
             stated => stated,
         };
-        let deadline = now + ttl.clamp(Duration::from_millis(1), self.config.max_ttl);
+        let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let service = self.services.find_or_add(&ask.service, now);
         let back = ask.back.clone();
         let task = Task::new(ask, id, service, now, deadline);

@@ -19,9 +19,9 @@ impl Broker {
         let token = back.id;
         let enveloped = !back.envelope.is_empty();
         self.tell(id, Dialect::Scale0, Notice::Pong(back));
+        // A worker's words carry no envelope. And behind a proxy others share the connection:
+        // one client's promise must not be their end.
         if enveloped {
-            // It speaks for itself alone, not for the connection; and what is behind an envelope
-            // cannot be told anything unasked.
             return;
         }
         let Some(peer) = self.peer_mut(id) else {

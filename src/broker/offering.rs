@@ -15,14 +15,12 @@ use crate::wire::Message;
 impl Broker {
     /// A worker says what it does: the complete set, taken whole or not at all.
     pub(super) fn announced(&mut self, id: PeerId, announcement: Announcement) {
-        let Some(worker) = self.peer(id).and_then(|peer| peer.worker.as_deref()) else {
+        let Some(worker) = self.worker_mut(id) else {
             return self.join(id, announcement);
         };
         if worker.announcement == announcement {
-            // What came in between, too soon to be applied, is void: the newest counts.
-            if let Some(worker) = self.worker_mut(id) {
-                worker.next = None;
-            }
+            // It takes back what it may have said since.
+            worker.next = None;
             return;
         }
         if worker.dialect() != Dialect::Scale0 || announcement.dialect != Dialect::Scale0 {

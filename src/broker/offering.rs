@@ -112,8 +112,23 @@ impl Broker {
         former: &[Seat],
     ) -> Result<(), (Status, String)> {
         let limit = self.config.limits.services;
-        let mut room = limit.saturating_sub(self.services.offered());
+        // How many others offer a service besides the one who speaks.
+        let others = |number: u32| {
+            let held = former.iter().any(|seat| seat.service == number);
+            let workers = self.services.get(number).map_or(0, |found| found.workers);
+            workers - u32::from(held)
+        };
+        let given_up = former
+            .iter()
+            .filter(|seat| others(seat.service) == 0)
+            .count();
+        let mut room = (limit + given_up).saturating_sub(self.services.offered());
+        let mut seen = BTreeSet::new();
         for offer in &announcement.offers {
+            if !seen.insert(&offer.service) {
+                let text = format!("service {} is offered twice", offer.service);
+                return Err((Status::MALFORMED, text));
+            }
             if offer.service.is_reserved() {
                 let text = format!(
                     "service {}: names beginning with s0. or mmi. are the broker's own",
@@ -121,12 +136,11 @@ impl Broker {
                 );
                 return Err((Status::MALFORMED, text));
             }
-            let known = self.services.find(&offer.service);
-            let held = known.is_some_and(|known| former.iter().any(|seat| seat.service == known));
-            let offered = known
-                .and_then(|known| self.services.get(known))
-                .is_some_and(|service| service.workers > 0);
-            if !held && !offered {
+            let offered = self
+                .services
+                .find(&offer.service)
+                .is_some_and(|known| others(known) > 0);
+            if !offered {
                 let Some(left) = room.checked_sub(1) else {
                     let text = format!(
                         "service {} is one too many for this broker, limit {limit}",

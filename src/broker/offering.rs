@@ -273,11 +273,8 @@ impl Broker {
             let Some(task) = self.tasks.get(number) else {
                 continue;
             };
-            let idempotent = worker
-                .seat(task.service)
-                .is_some_and(|seat| seat.idempotent);
             let service = task.service;
-            if self.orphan(number, idempotent || worker.dialect().is_majordomo()) {
+            if self.orphan(number) {
                 waiting.insert(service);
             }
         }
@@ -286,12 +283,13 @@ impl Broker {
         }
         for service in waiting {
             self.dispatch(service);
+            self.await_workers(service);
         }
     }
 
     /// A task whose worker is gone, and which is in no chain, is put at the head of its queue
     /// (then this is true) or comes to its end.
-    fn orphan(&mut self, number: u32, idempotent: bool) -> bool {
+    fn orphan(&mut self, number: u32) -> bool {
         let most = self.config.max_attempts;
         let Some(task) = self.tasks.get_mut(number) else {
             return false;
@@ -304,7 +302,8 @@ impl Broker {
             self.discard(number);
             return false;
         }
-        let repeatable = (task.idempotent || idempotent) && !task.streamed && task.body.is_some();
+        // Whether it may be repeated was known when the worker got it: only then its body was kept.
+        let repeatable = task.body.is_some() && !task.streamed;
         if repeatable && attempt < most && task.deadline > self.now {
             task.stage = Stage::Queued;
             self.drop_gathered(number);

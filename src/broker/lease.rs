@@ -156,7 +156,10 @@ impl Broker {
     /// not fill its pipe.
     fn send_beat(&mut self, id: PeerId) {
         let now = self.now;
-        let Some(worker) = self.worker(id) else {
+        let Some(peer) = self.peer(id) else {
+            return;
+        };
+        let (full, Some(worker)) = (peer.full, peer.worker.as_deref()) else {
             return;
         };
         let dialect = worker.dialect();
@@ -166,7 +169,7 @@ impl Broker {
             _ if worker.tasks.is_empty() => u32::MAX,
             _ => MAJORDOMO_BEATS,
         };
-        if worker.told + interval > now || worker.beats >= most || worker.full {
+        if worker.told + interval > now || worker.beats >= most || full {
             return;
         }
         if let Some(worker) = self.worker_mut(id) {

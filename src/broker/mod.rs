@@ -436,10 +436,8 @@ impl Broker {
     }
 
     fn full(&mut self, id: PeerId, full: bool) {
-        if let Some(peer) = self.peer_mut(id)
-            && let Some(worker) = &mut peer.worker
-        {
-            worker.full = full;
+        if let Some(peer) = self.peer_mut(id) {
+            peer.full = full;
             self.settle(id.place);
         }
     }

@@ -64,7 +64,6 @@ impl Broker {
             tasks: Chain::default(),
             ready: false,
             suspect: None,
-            full: false,
             spoke: now,
             told: now,
             beats: 0,

@@ -40,6 +40,8 @@ pub(super) struct Peer {
     pub(super) hinted: Option<Time>,
     /// It speaks a dead dialect, and the log knows.
     pub(super) dead: bool,
+    /// Too much waits to be written to it.
+    pub(super) full: bool,
     /// It is being closed: nothing more is said to it.
     pub(super) closing: bool,
 }
@@ -57,8 +59,16 @@ impl Peer {
             strikes: 0,
             hinted: None,
             dead: false,
+            full: false,
             closing: false,
         }
+    }
+
+    /// The worker, if it may be given a task now.
+    pub(super) fn with_room(&self, most: usize) -> Option<&Worker> {
+        self.worker
+            .as_deref()
+            .filter(|worker| !self.full && worker.has_room(most))
     }
 
     /// When its silence is its end: after three times its own promise and a little. A peer that
@@ -101,8 +111,6 @@ pub(super) struct Worker {
     pub(super) ready: bool,
     /// Since when it is not trusted with new tasks.
     pub(super) suspect: Option<Time>,
-    /// Too much waits to be written to it.
-    pub(super) full: bool,
     /// When its last message came; signs of its I/O thread do not count.
     pub(super) spoke: Time,
     /// When something was last said to it.
@@ -140,9 +148,9 @@ impl Worker {
         }
     }
 
-    /// Whether it may be given a task now.
-    pub(super) fn has_room(&self, most: usize) -> bool {
-        self.suspect.is_none() && !self.full && self.tasks.len() < self.capacity(most)
+    /// Whether it is trusted with another task.
+    fn has_room(&self, most: usize) -> bool {
+        self.suspect.is_none() && self.tasks.len() < self.capacity(most)
     }
 
     pub(super) fn seat(&self, service: u32) -> Option<&Seat> {

@@ -75,8 +75,7 @@ impl Broker {
         let most = self.config.limits.worker_tasks;
         if self
             .peer_at(place)
-            .and_then(|peer| peer.worker.as_deref())
-            .is_some_and(|worker| worker.has_room(most))
+            .is_some_and(|peer| peer.with_room(most).is_some())
         {
             self.stand_ready(place);
         }
@@ -87,12 +86,9 @@ impl Broker {
     pub(super) fn settle(&mut self, place: u32) {
         let most = self.config.limits.worker_tasks;
         loop {
-            let Some(worker) = self.peer_at(place).and_then(|peer| peer.worker.as_deref()) else {
-                return;
-            };
-            if !worker.has_room(most) {
+            let Some(worker) = self.peer_at(place).and_then(|peer| peer.with_room(most)) else {
                 return self.stand_down(place);
-            }
+            };
             let Some(number) = self.longest_waiting(worker) else {
                 return self.stand_ready(place);
             };

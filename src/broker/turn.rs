@@ -92,17 +92,23 @@ impl Broker {
             let Some(number) = self.longest_waiting(worker) else {
                 return self.stand_ready(place);
             };
-            if self
-                .tasks
-                .get(number)
-                .is_some_and(|task| task.deadline <= self.now)
-            {
-                self.expire(number);
-                continue;
-            }
-            self.dequeue(number);
-            self.assign(number, place);
+            self.hand_over(number, place);
         }
+    }
+
+    /// Gives a waiting task to the worker at `place`, which has room, unless its time is up.
+    fn hand_over(&mut self, number: u32, place: u32) -> bool {
+        if self
+            .tasks
+            .get(number)
+            .is_some_and(|task| task.deadline <= self.now)
+        {
+            self.expire(number);
+            return false;
+        }
+        self.dequeue(number);
+        self.assign(number, place);
+        true
     }
 
     /// Among the first tasks of the worker's queues the one that came first.
@@ -179,12 +185,13 @@ impl Broker {
     /// Lets ready workers take what waits, each in its turn.
     pub(super) fn dispatch(&mut self, number: u32) {
         while let Some(service) = self.services.get(number)
-            && !service.queue.is_empty()
+            && let Some(task) = service.queue.first()
             && let Some(seat) = service.ready.first()
             && let Some(&place) = self.seats.get(seat)
         {
-            self.stand_down(place);
-            self.settle(place);
+            if self.hand_over(task, place) {
+                self.take_turn(place);
+            }
         }
     }
 

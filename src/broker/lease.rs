@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::offering::{RECONNECT_INTERVAL, clamp_promise};
+use super::peer::patience;
 use super::{Broker, Due, Fact, Leaving, PeerId};
 use crate::protocol::{Dialect, Id, Notice, Ping};
 use crate::time::earliest;
@@ -95,7 +96,9 @@ impl Broker {
             return;
         };
         let former = peer.timer;
-        let mut due = peer.silence_ends();
+        // Who is busy may be silent, but for how long after that counts from any moment.
+        let busy = (!peer.promise.is_zero()).then(|| self.now + patience(peer.promise));
+        let mut due = peer.silence_ends().or(busy);
         if let Some(worker) = peer.worker.as_deref() {
             let beat = (worker.told + self.interval(worker.dialect())).max(self.now + MIN_NAP);
             let next = worker

@@ -1,0 +1,66 @@
+//! The broker's mind, held to its promises: scripts of random events under virtual time, talks
+//! that show each rule, and acts of sabotage that show that the checker can see.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+#[path = "support/core/mod.rs"]
+mod rig;
+
+#[path = "broker/majordomo.rs"]
+mod majordomo;
+#[path = "broker/sabotage.rs"]
+mod sabotage;
+#[path = "broker/tasks.rs"]
+mod tasks;
+#[path = "broker/workers.rs"]
+mod workers;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config as Runs;
+use scale0::broker::Config;
+
+use rig::checker::Promise;
+use rig::player::Player;
+use rig::script::{Step, quick, steps, tight};
+use rig::{replay, transcript};
+
+fn keeps_all_promises(config: Config, script: &[Step]) -> Result<(), TestCaseError> {
+    let mut player = Player::new(config.clone());
+    let played = player.play(script);
+    let played = played.and_then(|()| replay(&config, &player.rig.turns));
+    played.map_err(|broken| {
+        let number = broken.promise as u8;
+        let name = match broken.promise {
+            Promise::Order => "order".to_owned(),
+            promise => format!("promise {number}, {promise:?}"),
+        };
+        let story = transcript(&player.rig.turns);
+        TestCaseError::fail(format!("{name}: {}\n{story}", broken.why))
+    })
+}
+
+proptest! {
+    #![proptest_config(Runs {
+        cases: Runs::default().cases.max(500),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Runs::default()
+    })]
+
+    #[test]
+    fn any_script_keeps_all_promises(script in steps(80)) {
+        keeps_all_promises(quick(), &script)?;
+    }
+
+    #[test]
+    fn any_script_keeps_all_promises_at_the_limits(config in tight(), script in steps(60)) {
+        keeps_all_promises(config, &script)?;
+    }
+}

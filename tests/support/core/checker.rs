@@ -1,0 +1,1105 @@
+//! A model of the broker's promises that knows nothing of how they are kept. It is told every
+//! turn, event and actions, and reports the first broken promise as a value.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use scale0::broker::{Action, Config, Event, Fact, PeerId, Snapshot};
+use scale0::protocol::{
+    Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Offer, Reading, Reply, Return,
+    Status, Word,
+};
+use scale0::time::Time;
+use scale0::wire::Message;
+
+use super::Turn;
+
+/// The promises of `scale0::broker`, by their numbers, and what else must hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Promise {
+    OneFinal = 1,
+    NothingAfterLost,
+    Capacity,
+    DeadlineAhead,
+    SameActions,
+    Limits,
+    OneStart,
+    RightClient,
+    /// No idle hands, balanced books, no surprises.
+    Order,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Broken {
+    pub(crate) promise: Promise,
+    pub(crate) why: String,
+}
+
+type Checked = Result<(), Broken>;
+
+fn broken(promise: Promise, why: impl Into<String>) -> Checked {
+    Err(Broken {
+        promise,
+        why: why.into(),
+    })
+}
+
+macro_rules! must {
+    ($holds:expr, $promise:ident, $($why:tt)+) => {
+        if !$holds {
+            return broken(Promise::$promise, format!($($why)+));
+        }
+    };
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    lost: bool,
+    closed: bool,
+    held: bool,
+    watched: bool,
+    full: bool,
+    worker: Option<Worker>,
+    /// The newest announcement, until it is applied.
+    stated: Option<Announcement>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    dialect: Dialect,
+    capacity: usize,
+    offers: Vec<Offer>,
+    deep: bool,
+    suspect: bool,
+    holding: BTreeMap<Id, usize>,
+    /// When it last became ready or was given a task, as a rank.
+    since: u64,
+    /// It had room when last looked at.
+    room: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    peer: PeerId,
+    back: Return,
+    service: Name,
+    idempotent: bool,
+    deadline: Time,
+    at: At,
+    attempts: u16,
+    /// It may be started again when its worker is lost.
+    again: bool,
+    /// A part of the reply has reached the client.
+    streamed: bool,
+    gathered: Vec<Message>,
+    /// It has its final answer, or nobody to give it to.
+    done: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum At {
+    /// Asked for in this turn; refused or taken on by its end.
+    Door,
+    Queue,
+    Worker(PeerId),
+    /// Its worker was lost in this turn.
+    Orphaned,
+    Over,
+}
+
+/// What this turn's event allows or demands.
+#[derive(Debug, Default)]
+struct Due {
+    fresh: Option<usize>,
+    /// A question to the broker itself, or a malformed task: one answer.
+    own: Option<(PeerId, Return, Name)>,
+    reply: Option<(usize, Reply)>,
+    partial: Option<(usize, Reply)>,
+    /// A task that must be over by the end of the turn.
+    must_end: Option<usize>,
+    cancel: Option<(PeerId, Id, Message)>,
+    bye: Option<PeerId>,
+    /// Whose connection is held back from now on.
+    held: Option<PeerId>,
+    /// Whose task was taken on beyond a limit.
+    beyond: Option<PeerId>,
+    /// A worker that is trusted again; it stands behind all that were served meanwhile.
+    trusted: Option<PeerId>,
+    /// The task of the CANCEL that comes next: it tells unnumbered tasks apart.
+    cancelled: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Checker {
+    config: Config,
+    peers: BTreeMap<PeerId, Peer>,
+    tasks: Vec<Task>,
+    by_body: BTreeMap<Message, usize>,
+    tokens: HashSet<Id>,
+    rank: u64,
+    /// When what is left is told that time is up.
+    draining: Option<Time>,
+    dropped: u64,
+    before: Option<Snapshot>,
+    now: Time,
+    due: Due,
+}
+
+impl Checker {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            peers: BTreeMap::new(),
+            tasks: Vec::new(),
+            by_body: BTreeMap::new(),
+            tokens: HashSet::new(),
+            rank: 0,
+            draining: None,
+            dropped: 0,
+            before: None,
+            now: Time::ZERO,
+            due: Due::default(),
+        }
+    }
+
+    /// Judges one turn. After the first broken promise the rest means nothing.
+    pub(crate) fn check(&mut self, turn: &Turn) -> Checked {
+        self.now = turn.now;
+        self.due = Due::default();
+        self.event(&turn.event);
+        self.look_for_room();
+        for (index, action) in turn.actions.iter().enumerate() {
+            self.due.cancelled = turn.actions[index + 1..]
+                .iter()
+                .find(|next| !matches!(next, Action::Note(_) | Action::Hold { .. }))
+                .and_then(|next| match next {
+                    Action::Cancel { peer, token, .. } => {
+                        self.worker(*peer)?.holding.get(token).copied()
+                    }
+                    _ => None,
+                });
+            self.action(action)?;
+            self.look_for_room();
+        }
+        self.end_of_turn(turn)
+    }
+
+    /// When nothing is left to be done: all books balance.
+    pub(crate) fn at_rest(&self, snapshot: &Snapshot) -> Checked {
+        let open = self.tasks.iter().filter(|task| !task.done).count();
+        must!(open == 0, OneFinal, "{open} tasks have no answer");
+        let zero = [snapshot.open, snapshot.in_flight, snapshot.queued];
+        must!(zero == [0; 3], Order, "something is left: {snapshot:?}");
+        must!(
+            snapshot.held == 0,
+            Order,
+            "{} bytes held for nothing",
+            snapshot.held
+        );
+        must!(
+            snapshot.paused == 0,
+            Order,
+            "connections held back for nothing"
+        );
+        Ok(())
+    }
+
+    /// Tasks that were asked for and may still be answered.
+    pub(crate) fn open(&self) -> usize {
+        self.tasks.iter().filter(|task| !task.done).count()
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Heard { peer: id, reading } => {
+                let peer = self.peers.entry(*id).or_default();
+                if peer.lost || peer.closed {
+                    return;
+                }
+                if let Some(worker) = &mut peer.worker
+                    && std::mem::take(&mut worker.suspect)
+                {
+                    self.due.trusted = Some(*id);
+                }
+                self.heard(*id, reading);
+            }
+            Event::Lost { peer } => {
+                self.drop_client(*peer);
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.lost = true;
+                }
+                self.drop_worker(*peer);
+            }
+            Event::Full { peer, full } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.full = *full;
+                }
+            }
+            Event::Drain { limit } => {
+                self.draining.get_or_insert(self.now + *limit);
+            }
+            Event::Sign { .. } | Event::Woke => {}
+        }
+    }
+
+    fn heard(&mut self, id: PeerId, reading: &Reading) {
+        match reading {
+            Reading::Word(Word::Ask(ask)) if ask.service.is_reserved() => {
+                self.due.own = Some((id, ask.back.clone(), ask.service.clone()));
+            }
+            Reading::Word(Word::Ask(ask)) => self.asked(id, ask),
+            Reading::Word(Word::Cancel(back)) if back.id != Id::ZERO => {
+                self.due.cancel = Some((id, back.id, back.envelope.clone()));
+                self.due.must_end = self.tasks.iter().position(|task| {
+                    !task.done
+                        && task.peer == id
+                        && task.back.id == back.id
+                        && task.back.envelope == back.envelope
+                });
+            }
+            Reading::Word(Word::Announce(announcement)) => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.stated = Some(announcement.clone());
+                }
+            }
+            Reading::Word(Word::Reply(reply)) => self.replied(id, reply),
+            Reading::Word(Word::Ping(ping)) => {
+                if let Some(capacity) = ping.capacity
+                    && ping.back.envelope.is_empty()
+                    && let Some(peer) = self.peers.get_mut(&id)
+                    && let Some(worker) = &mut peer.worker
+                {
+                    worker.capacity = usize::from(capacity);
+                    if let Some(stated) = &mut peer.stated {
+                        stated.capacity = capacity;
+                    }
+                }
+            }
+            Reading::Word(Word::Bye(_)) => {
+                self.drop_client(id);
+                self.due.bye = Some(id);
+            }
+            Reading::Refused(refusal) if refusal.task => {
+                self.due.own = Some((id, refusal.back.clone(), Name::default()));
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, id: PeerId, ask: &Ask) {
+        let ttl = if ask.ttl.is_zero() {
+            self.config.default_ttl
+        } else {
+            ask.ttl
+        };
+        let ttl = ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
+        let index = self.tasks.len();
+        self.tasks.push(Task {
+            peer: id,
+            back: ask.back.clone(),
+            service: ask.service.clone(),
+            idempotent: ask.idempotent,
+            deadline: self.now + ttl,
+            at: At::Door,
+            attempts: 0,
+            again: false,
+            streamed: false,
+            gathered: Vec::new(),
+            done: false,
+        });
+        self.by_body.insert(ask.body.clone(), index);
+        self.due.fresh = Some(index);
+    }
+
+    fn replied(&mut self, id: PeerId, reply: &Reply) {
+        let Some(worker) = self
+            .peers
+            .get_mut(&id)
+            .and_then(|peer| peer.worker.as_mut())
+        else {
+            return;
+        };
+        let Some(&index) = worker.holding.get(&reply.token) else {
+            return;
+        };
+        let task = &mut self.tasks[index];
+        if reply.partial {
+            if !task.done && task.back.whole {
+                task.gathered.push(reply.body.clone());
+            }
+            self.due.partial = Some((index, reply.clone()));
+            return;
+        }
+        worker.holding.remove(&reply.token);
+        if !task.done {
+            self.due.must_end = Some(index);
+        }
+        self.due.reply = Some((index, reply.clone()));
+    }
+
+    fn drop_client(&mut self, id: PeerId) {
+        for task in self.tasks.iter_mut().filter(|task| task.peer == id) {
+            task.done = true;
+            if !matches!(task.at, At::Worker(_)) {
+                task.at = At::Over;
+            }
+        }
+    }
+
+    fn drop_worker(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.stated = None;
+        let Some(worker) = peer.worker.take() else {
+            return;
+        };
+        for index in worker.holding.into_values() {
+            let task = &mut self.tasks[index];
+            task.at = if task.done { At::Over } else { At::Orphaned };
+        }
+    }
+
+    /// A worker that has gained room stands behind all others.
+    fn look_for_room(&mut self) {
+        let most = self.config.limits.worker_tasks;
+        for peer in self.peers.values_mut() {
+            let full = peer.full;
+            if let Some(worker) = &mut peer.worker {
+                let room = worker.has_room(most) && !full;
+                if room && !worker.room {
+                    self.rank += 1;
+                    worker.since = self.rank;
+                }
+                worker.room = room;
+            }
+        }
+    }
+
+    fn action(&mut self, action: &Action) -> Checked {
+        if let Some(id) = addressee(action) {
+            let silent = self
+                .peers
+                .get(&id)
+                .is_none_or(|peer| peer.lost || peer.closed);
+            must!(!silent, NothingAfterLost, "{action:?}");
+        }
+        match action {
+            Action::Assign {
+                peer,
+                dialect,
+                task,
+            } => self.assigned(*peer, *dialect, task),
+            Action::Answer {
+                peer,
+                back,
+                service,
+                answer,
+            } => self.answered(*peer, back, service, answer),
+            Action::Query {
+                peer,
+                back,
+                service,
+                ..
+            } => {
+                let asked = self.due.own.take() == Some((*peer, back.clone(), service.clone()));
+                must!(asked, RightClient, "nobody asked: {action:?}");
+                Ok(())
+            }
+            Action::Watch { peer, on } => {
+                self.peers.entry(*peer).or_default().watched = *on;
+                Ok(())
+            }
+            Action::Hold { peer, on } => {
+                if *on {
+                    self.due.held = Some(*peer);
+                }
+                let held = &mut self.peers.entry(*peer).or_default().held;
+                let changes = std::mem::replace(held, *on) != *on;
+                must!(changes, Order, "held or resumed twice: {action:?}");
+                Ok(())
+            }
+            Action::Close { peer } => {
+                self.drop_client(*peer);
+                self.drop_worker(*peer);
+                let peer = self.peers.entry(*peer).or_default();
+                (peer.closed, peer.held, peer.watched) = (true, false, false);
+                Ok(())
+            }
+            Action::Cancel { peer, token, .. } => {
+                let task = self
+                    .worker(*peer)
+                    .and_then(|worker| worker.holding.get(token))
+                    .map(|index| &self.tasks[*index]);
+                must!(task.is_some(), Order, "a CANCEL for nothing: {action:?}");
+                must!(
+                    task.is_none_or(|task| task.done),
+                    OneFinal,
+                    "given up, but not answered: {task:?}"
+                );
+                Ok(())
+            }
+            Action::Drained => {
+                must!(
+                    self.draining.is_some() && self.open() == 0,
+                    OneFinal,
+                    "drained too early"
+                );
+                Ok(())
+            }
+            Action::Note(fact) => self.noted(fact),
+            Action::Tell { .. } => Ok(()),
+        }
+    }
+
+    /// Workers come and change by what they said last; facts tell when it was applied.
+    fn noted(&mut self, fact: &Fact) -> Checked {
+        match fact {
+            Fact::WorkerJoined {
+                peer,
+                services,
+                capacity,
+                ..
+            }
+            | Fact::WorkerChanged {
+                peer,
+                services,
+                capacity,
+            } => {
+                let joins = matches!(fact, Fact::WorkerJoined { .. });
+                self.rank += 1;
+                let (rank, most) = (self.rank, self.config.limits.worker_tasks);
+                let peer = self.peers.entry(*peer).or_default();
+                let Some(said) = peer.stated.take() else {
+                    return broken(Promise::Order, format!("nobody announced: {fact:?}"));
+                };
+                let names: Vec<&Name> = said.offers.iter().map(|offer| &offer.service).collect();
+                must!(
+                    names.iter().copied().eq(services) && said.capacity == *capacity,
+                    Order,
+                    "not the newest announcement: {fact:?}, but {said:?}"
+                );
+                must!(
+                    joins == peer.worker.is_none(),
+                    Order,
+                    "joined twice: {fact:?}"
+                );
+                let (holding, suspect) = match peer.worker.take() {
+                    Some(worker) => (worker.holding, worker.suspect),
+                    None => (BTreeMap::new(), false),
+                };
+                let mut worker = Worker {
+                    dialect: said.dialect,
+                    capacity: usize::from(said.capacity),
+                    offers: said.offers,
+                    deep: said.deep,
+                    suspect,
+                    holding,
+                    since: rank,
+                    room: false,
+                };
+                worker.room = worker.has_room(most) && !peer.full;
+                peer.worker = Some(worker);
+                Ok(())
+            }
+            Fact::WorkerLeft { peer, .. } => {
+                self.drop_worker(*peer);
+                Ok(())
+            }
+            Fact::WorkerSuspect { peer } => {
+                if let Some(worker) = self.peers.get_mut(peer).and_then(|p| p.worker.as_mut()) {
+                    worker.suspect = true;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn assigned(&mut self, id: PeerId, dialect: Dialect, given: &Assignment) -> Checked {
+        let limits = self.config.limits.clone();
+        let Some(&index) = self.by_body.get(&given.body) else {
+            return broken(Promise::RightClient, format!("a task of nobody: {given:?}"));
+        };
+        let (at, service) = (self.tasks[index].at, self.tasks[index].service.clone());
+        let task = &self.tasks[index];
+        must!(!task.done, OneStart, "it has its answer already: {given:?}");
+        must!(
+            !matches!(at, At::Worker(_)),
+            OneStart,
+            "another worker has it: {given:?}"
+        );
+        must!(
+            task.attempts == 0 || task.may_restart(self.config.max_attempts),
+            OneStart,
+            "it may not be started again: {given:?}"
+        );
+        must!(
+            given.attempt == task.attempts + 1,
+            OneStart,
+            "this is not attempt {}: {given:?}",
+            given.attempt
+        );
+        must!(
+            self.tokens.insert(given.token),
+            OneStart,
+            "an old token: {given:?}"
+        );
+        must!(
+            given.ttl == self.now.until(task.deadline) && !given.ttl.is_zero(),
+            OneFinal,
+            "its time is up, or not told right: {given:?}"
+        );
+        must!(
+            given.service == service,
+            RightClient,
+            "another service: {given:?}"
+        );
+        let Some(worker) = self.worker(id) else {
+            return broken(Promise::Capacity, format!("no worker: {given:?} to {id:?}"));
+        };
+        must!(
+            worker.dialect == dialect,
+            Order,
+            "it does not speak {dialect}"
+        );
+        let offer = worker.offers.iter().find(|offer| offer.service == service);
+        let Some(offer) = offer else {
+            return broken(
+                Promise::Capacity,
+                format!("{id:?} does not offer {service}"),
+            );
+        };
+        let again = task.idempotent || offer.idempotent || dialect.is_majordomo();
+        let holds = worker.holding.len();
+        must!(
+            worker.deep || holds < limits.worker_tasks,
+            Limits,
+            "{id:?} holds {holds} tasks, limit {}",
+            limits.worker_tasks
+        );
+        must!(
+            worker.room,
+            Capacity,
+            "{id:?} has no room: {holds} of {}, suspect {}",
+            worker.capacity,
+            worker.suspect
+        );
+        let since = worker.since;
+        let idlest = self
+            .eligible(&service)
+            .min_by_key(|(_, worker)| worker.since);
+        must!(
+            idlest.is_some_and(|(_, worker)| worker.since == since),
+            Capacity,
+            "{:?} has been idle longer than {id:?}",
+            idlest.map(|(id, _)| id)
+        );
+        self.taken_on(index)?;
+        let task = &mut self.tasks[index];
+        task.at = At::Worker(id);
+        task.attempts += 1;
+        task.again = again;
+        task.gathered.clear();
+        self.rank += 1;
+        let rank = self.rank;
+        if let Some(worker) = self
+            .peers
+            .get_mut(&id)
+            .and_then(|peer| peer.worker.as_mut())
+        {
+            worker.holding.insert(given.token, index);
+            worker.since = rank;
+        }
+        Ok(())
+    }
+
+    /// A task comes in; what it may come on top of.
+    fn taken_on(&mut self, index: usize) -> Checked {
+        if self.tasks[index].at != At::Door {
+            return Ok(());
+        }
+        self.tasks[index].at = At::Queue;
+        let task = &self.tasks[index];
+        must!(
+            self.draining.is_none(),
+            Limits,
+            "a task is taken on while draining"
+        );
+        let twin = self.tasks.iter().enumerate().any(|(other, twin)| {
+            other != index
+                && !twin.done
+                && twin.peer == task.peer
+                && twin.back.id == task.back.id
+                && twin.back.envelope == task.back.envelope
+        });
+        must!(
+            task.back.id == Id::ZERO || !twin,
+            OneFinal,
+            "two tasks of one id under way"
+        );
+        let ours = self.client_open(task.peer);
+        let of_this = |other: &&Task| other.at == At::Queue && other.service == task.service;
+        let waiting = self.tasks.iter().filter(of_this).count();
+        let busy = self.eligible(&task.service).next().is_none();
+        let limits = &self.config.limits;
+        let within = ours <= limits.client_tasks && !(busy && waiting > limits.queue_tasks);
+        let told = task.back.dialect == Dialect::Scale0;
+        if !within && !told {
+            self.due.beyond = Some(task.peer);
+        }
+        must!(
+            within || !told,
+            Limits,
+            "taken on as {ours} of {} of its client, {waiting} of {} in its queue: {task:?}",
+            limits.client_tasks,
+            limits.queue_tasks
+        );
+        if let Some(before) = &self.before {
+            let known = before.services.iter().any(|s| s.name == task.service);
+            let awaited = before.services.iter().filter(|s| s.workers == 0).count();
+            must!(
+                known || awaited < self.config.limits.awaited_names,
+                Limits,
+                "{awaited} names waited for, and one more"
+            );
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, id: PeerId, back: &Return, service: &Name, answer: &Answer) -> Checked {
+        if let Some((peer, way, name)) = &self.due.own
+            && (*peer, way, name) == (id, back, service)
+        {
+            self.due.own = None;
+            return Ok(());
+        }
+        let is_for =
+            |task: &Task| task.peer == id && task.back == *back && task.service == *service;
+        let (index, last) = match answer {
+            Answer::Reply { partial: true, .. } => {
+                let Some((index, reply)) = self.due.partial.take() else {
+                    let over = self.tasks.iter().any(|task| is_for(task) && task.done);
+                    let promise = if over {
+                        Promise::OneFinal
+                    } else {
+                        Promise::RightClient
+                    };
+                    return broken(promise, format!("no partial reply was said: {answer:?}"));
+                };
+                let task = &mut self.tasks[index];
+                task.streamed = true;
+                must!(!task.done, OneFinal, "after the final answer: {answer:?}");
+                must!(
+                    !task.back.whole,
+                    RightClient,
+                    "it takes one answer only: {answer:?}"
+                );
+                must!(
+                    is_for(task) && says(answer, &reply, &reply.body),
+                    RightClient,
+                    "{answer:?} to {id:?}, for {task:?}"
+                );
+                return Ok(());
+            }
+            Answer::Reply { .. } => {
+                let Some((index, reply)) = &self.due.reply else {
+                    return broken(
+                        Promise::RightClient,
+                        format!("no reply was said: {answer:?}"),
+                    );
+                };
+                let task = &self.tasks[*index];
+                must!(!task.done, OneFinal, "a second final answer: {answer:?}");
+                let parts = task.gathered.iter().chain([&reply.body]);
+                let body: Message = parts.flat_map(Message::parts).collect();
+                must!(
+                    is_for(task) && says(answer, reply, &body),
+                    RightClient,
+                    "{answer:?} to {id:?}, for {task:?}"
+                );
+                (*index, true)
+            }
+            Answer::Error {
+                status,
+                not_executed,
+                ..
+            } => {
+                let fits = |(_, task): &(usize, &Task)| is_for(task) && !task.done;
+                let of_this = self.tasks.iter().enumerate().filter(fits);
+                let found = of_this
+                    .filter(|(_, task)| self.may_fail(task, *status))
+                    .min_by_key(|(index, task)| {
+                        let replied = self.due.reply.as_ref().map(|(index, _)| *index);
+                        (
+                            task.at != At::Door,
+                            self.due.cancelled != Some(*index),
+                            replied != Some(*index),
+                            matches!(task.at, At::Worker(_)),
+                            task.deadline,
+                            *index,
+                        )
+                    });
+                let Some((index, task)) = found else {
+                    let mut of_this = self.tasks.iter().filter(|task| is_for(task)).peekable();
+                    let promise = if of_this.peek().is_none() {
+                        Promise::RightClient
+                    } else if of_this.all(|task| task.done) {
+                        Promise::OneFinal
+                    } else {
+                        Promise::Order
+                    };
+                    return broken(promise, format!("no task may end so: {answer:?} to {id:?}"));
+                };
+                must!(
+                    *not_executed == (task.attempts == 0),
+                    OneStart,
+                    "after {} attempts: {answer:?}",
+                    task.attempts
+                );
+                (index, task.at != At::Door)
+            }
+        };
+        if last {
+            self.taken_on(index)?;
+        }
+        let task = &mut self.tasks[index];
+        task.done = true;
+        if !matches!(task.at, At::Worker(_))
+            || self.due.reply.as_ref().is_some_and(|r| r.0 == index)
+        {
+            task.at = At::Over;
+        }
+        Ok(())
+    }
+
+    /// Whether a task may come to this end now.
+    fn may_fail(&self, task: &Task, status: Status) -> bool {
+        let offered = self.offered(&task.service);
+        let late = task.deadline <= self.now;
+        let waiting = matches!(task.at, At::Queue | At::Orphaned);
+        let fresh = task.at == At::Door;
+        let time_is_up = self.draining.is_some_and(|at| at <= self.now);
+        match status {
+            Status::NO_SERVICE => fresh || (waiting && task.attempts == 0 && !offered),
+            Status::EXPIRED => waiting && task.attempts == 0 && late,
+            Status::DUPLICATE => fresh && task.back.id != Id::ZERO,
+            Status::QUOTA => fresh,
+            Status::UNAVAILABLE => fresh || (time_is_up && task.attempts == 0),
+            Status::TOO_LARGE => !fresh && task.back.whole && !task.gathered.is_empty(),
+            Status::CANCELLED => self
+                .due
+                .cancel
+                .as_ref()
+                .is_some_and(|(peer, id, envelope)| {
+                    (task.peer, task.back.id) == (*peer, *id) && task.back.envelope == *envelope
+                }),
+            Status::WORKER_LOST => {
+                let again = task.may_restart(self.config.max_attempts) && !late;
+                let lost = task.at == At::Orphaned && !again;
+                let alone = task.at == At::Queue && !offered;
+                task.attempts > 0 && (time_is_up || lost || alone)
+            }
+            Status::TIMEOUT => task.attempts > 0 && late,
+            _ => false,
+        }
+    }
+
+    fn end_of_turn(&mut self, turn: &Turn) -> Checked {
+        let snapshot = &turn.snapshot;
+        let dropped = snapshot.counters.dropped;
+        if let Some(fresh) = self.due.fresh
+            && self.tasks[fresh].at == At::Door
+            && !self.tasks[fresh].done
+        {
+            let (id, dialect) = (self.tasks[fresh].peer, self.tasks[fresh].back.dialect);
+            if dropped > self.dropped && dialect.is_majordomo() && self.worker(id).is_some() {
+                self.tasks[fresh].at = At::Over;
+                self.tasks[fresh].done = true;
+            } else {
+                self.taken_on(fresh)?;
+            }
+        }
+        must!(
+            self.due
+                .beyond
+                .is_none_or(|peer| self.due.held == Some(peer)),
+            Limits,
+            "beyond a limit, and read on: {:?}",
+            self.due.beyond
+        );
+        self.dropped = dropped;
+        let own = self.due.own.take();
+        let alive = |id: &PeerId| self.peers.get(id).is_some_and(|peer| !peer.closed);
+        must!(
+            own.as_ref().is_none_or(|(id, ..)| !alive(id)),
+            OneFinal,
+            "the broker's own answer is missing: {own:?}"
+        );
+        if let Some(id) = self.due.bye {
+            must!(self.worker(id).is_none(), Order, "{id:?} said goodbye");
+        }
+        if let Some(index) = self.due.must_end {
+            must!(
+                self.tasks[index].done,
+                OneFinal,
+                "not answered: {:?}",
+                self.tasks[index]
+            );
+        }
+        for task in &mut self.tasks {
+            if task.at == At::Orphaned && !task.done {
+                must!(
+                    task.may_restart(self.config.max_attempts),
+                    OneStart,
+                    "kept for another start: {task:?}"
+                );
+                task.at = At::Queue;
+            }
+        }
+        if turn.event == Event::Woke {
+            for task in self.tasks.iter().filter(|task| !task.done) {
+                must!(
+                    turn.now.as_micros() / 1000 < task.deadline.as_micros().div_ceil(1000),
+                    OneFinal,
+                    "past its deadline: {task:?}"
+                );
+            }
+            must!(
+                turn.deadline.is_none_or(|at| at > turn.now),
+                DeadlineAhead,
+                "woken at {:?}, next at {:?}",
+                turn.now,
+                turn.deadline
+            );
+        }
+        if let Some(id) = self.due.trusted
+            && let Some(worker) = self
+                .peers
+                .get_mut(&id)
+                .and_then(|peer| peer.worker.as_mut())
+        {
+            self.rank += 1;
+            worker.since = self.rank;
+        }
+        self.no_idle_hands()?;
+        self.sizes(snapshot)?;
+        self.books(snapshot)?;
+        self.before = Some(snapshot.clone());
+        Ok(())
+    }
+
+    fn no_idle_hands(&self) -> Checked {
+        for task in self.tasks.iter().filter(|task| task.at == At::Queue) {
+            let idle = self.eligible(&task.service).next();
+            must!(
+                idle.is_none(),
+                Order,
+                "{:?} stands ready while {task:?} waits",
+                idle.map(|(id, _)| id)
+            );
+        }
+        Ok(())
+    }
+
+    /// Majordomo clients cannot be told no, and retried tasks come back whatever waits; all else
+    /// stays below the limits.
+    fn sizes(&self, snapshot: &Snapshot) -> Checked {
+        let limits = &self.config.limits;
+        let held = self.peers.values().filter(|peer| peer.held).count();
+        for service in &snapshot.services {
+            let of_this = |task: &&Task| task.at == At::Queue && task.service == service.name;
+            let beyond = |task: &&Task| task.attempts > 0 || task.back.dialect.is_majordomo();
+            let beyond = self.tasks.iter().filter(of_this).filter(beyond).count();
+            must!(
+                service.queued <= limits.queue_tasks + beyond,
+                Limits,
+                "{} tasks wait for {}",
+                service.queued,
+                service.name
+            );
+            must!(
+                beyond > 0 || service.queued_bytes <= limits.queue_bytes,
+                Limits,
+                "{} bytes wait for {}",
+                service.queued_bytes,
+                service.name
+            );
+        }
+        must!(
+            held > 0 || snapshot.held <= limits.held,
+            Limits,
+            "{} bytes held, limit {}",
+            snapshot.held,
+            limits.held
+        );
+        let offered = snapshot.services.iter().filter(|s| s.workers > 0).count();
+        must!(
+            offered <= limits.services,
+            Limits,
+            "{offered} services offered"
+        );
+        for (id, peer) in &self.peers {
+            let open = self.client_open(*id);
+            must!(
+                open <= limits.client_tasks + usize::from(peer.held),
+                Limits,
+                "{open} tasks of {id:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn books(&self, snapshot: &Snapshot) -> Checked {
+        let open = self.open();
+        must!(
+            snapshot.open == open,
+            OneFinal,
+            "{open} tasks have no answer, the broker knows of {}",
+            snapshot.open
+        );
+        let count = |at: fn(&At) -> bool| self.tasks.iter().filter(|task| at(&task.at)).count();
+        let queued = count(|at| *at == At::Queue);
+        must!(
+            snapshot.queued == queued,
+            Order,
+            "{queued} tasks wait: {snapshot:?}"
+        );
+        let with_workers: usize = self
+            .peers
+            .values()
+            .filter_map(|peer| Some(peer.worker.as_ref()?.holding.len()))
+            .sum();
+        must!(
+            snapshot.in_flight == with_workers,
+            Order,
+            "workers hold {with_workers} tasks, the broker knows of {}",
+            snapshot.in_flight
+        );
+        must!(
+            open + with_workers > 0 || snapshot.held == 0,
+            Order,
+            "{} bytes held for nothing",
+            snapshot.held
+        );
+        let workers = self
+            .peers
+            .iter()
+            .filter_map(|(id, p)| Some((*id, p.worker.as_ref()?)));
+        let ours: Vec<_> = workers.map(|(id, w)| (id, w.holding.len())).collect();
+        let mut theirs: Vec<_> = snapshot
+            .workers
+            .iter()
+            .map(|w| (w.peer, w.in_flight))
+            .collect();
+        theirs.sort();
+        must!(
+            ours == theirs,
+            Order,
+            "workers {ours:?}, the broker knows {theirs:?}"
+        );
+        let held = self.peers.values().filter(|p| p.held && !p.lost).count();
+        must!(
+            held == snapshot.paused,
+            Order,
+            "{held} are held, not {}",
+            snapshot.paused
+        );
+        for (id, peer) in self.peers.iter().filter(|(_, p)| !p.lost && !p.closed) {
+            let busy = peer.worker.as_ref().is_some_and(|w| !w.holding.is_empty());
+            must!(
+                peer.watched == busy,
+                Order,
+                "{id:?} is watched: {}",
+                peer.watched
+            );
+        }
+        for service in &snapshot.services {
+            let ready = self.eligible(&service.name).count();
+            must!(
+                service.ready == ready,
+                Order,
+                "{ready} workers have room for {}, not {}",
+                service.name,
+                service.ready
+            );
+        }
+        Ok(())
+    }
+
+    fn worker(&self, id: PeerId) -> Option<&Worker> {
+        self.peers.get(&id)?.worker.as_ref()
+    }
+
+    fn offered(&self, service: &Name) -> bool {
+        self.peers
+            .values()
+            .filter_map(|peer| peer.worker.as_ref())
+            .any(|worker| worker.offers.iter().any(|offer| offer.service == *service))
+    }
+
+    /// Workers with room for a task of this service.
+    fn eligible<'a>(&'a self, service: &'a Name) -> impl Iterator<Item = (PeerId, &'a Worker)> {
+        self.peers.iter().filter_map(|(id, peer)| {
+            let worker = peer.worker.as_ref()?;
+            let offers = worker.offers.iter().any(|offer| offer.service == *service);
+            (offers && worker.room).then_some((*id, worker))
+        })
+    }
+
+    fn client_open(&self, id: PeerId) -> usize {
+        self.tasks
+            .iter()
+            .filter(|task| task.peer == id && !task.done && task.at != At::Door)
+            .count()
+    }
+}
+
+impl Worker {
+    fn has_room(&self, most: usize) -> bool {
+        let capacity = if self.deep {
+            self.capacity
+        } else {
+            self.capacity.min(most)
+        };
+        !self.suspect && self.holding.len() < capacity
+    }
+}
+
+impl Task {
+    fn may_restart(&self, most: u16) -> bool {
+        self.again && !self.streamed && self.attempts < most
+    }
+}
+
+/// Whether an answer is what the worker said.
+fn says(answer: &Answer, reply: &Reply, whole: &Message) -> bool {
+    let Answer::Reply {
+        code,
+        partial,
+        ms,
+        properties,
+        body,
+    } = answer
+    else {
+        return false;
+    };
+    (*code, *partial, *ms) == (reply.code, reply.partial, reply.ms)
+        && *properties == reply.properties
+        && body == whole
+}
+
+/// To whom an action sends something, or whose connection it touches.
+pub(crate) fn addressee(action: &Action) -> Option<PeerId> {
+    match action {
+        Action::Assign { peer, .. }
+        | Action::Answer { peer, .. }
+        | Action::Cancel { peer, .. }
+        | Action::Tell { peer, .. }
+        | Action::Query { peer, .. }
+        | Action::Watch { peer, .. }
+        | Action::Hold { peer, .. }
+        | Action::Close { peer } => Some(*peer),
+        Action::Drained | Action::Note(_) => None,
+    }
+}

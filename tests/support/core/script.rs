@@ -1,0 +1,183 @@
+//! Scripts for proptest: steps in small numbers, so that a failing one shrinks to something a
+//! person can read. What a number means is the player's to say.
+
+use proptest::prelude::*;
+use scale0::broker::Config;
+use scale0::limits::Limits;
+use scale0::protocol::Name;
+use std::time::Duration;
+
+/// One thing that happens. Peers are numbered by [`PEERS`]; each may be client and worker.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Ask {
+        peer: usize,
+        service: u8,
+        /// The client's number; zero is none.
+        id: u64,
+        ttl_ms: u64,
+        idempotent: bool,
+        bytes: usize,
+    },
+    Cancel {
+        peer: usize,
+        id: u64,
+    },
+    Announce {
+        peer: usize,
+        /// Service, and whether it is declared idempotent.
+        offers: Vec<(u8, bool)>,
+        capacity: u16,
+        promise_ms: u64,
+    },
+    /// A reply to the n-th task that the worker has.
+    Reply {
+        peer: usize,
+        nth: usize,
+        partial: bool,
+        bytes: usize,
+    },
+    /// A reply with the n-th token that the broker ever gave to anybody.
+    Stray {
+        peer: usize,
+        nth: usize,
+    },
+    Ping {
+        peer: usize,
+        promise_ms: u64,
+        capacity: Option<u16>,
+        /// The n-th token ever, as a lease.
+        token: Option<usize>,
+    },
+    Beat(usize),
+    Bye(usize),
+    Lost(usize),
+    Full(usize, bool),
+    Sign(usize),
+    /// A question to the broker itself.
+    Own(usize, u8),
+    Malformed(usize, bool),
+    Unknown(usize, bool),
+    Dead(usize),
+    /// Bytes in the caller's buffers.
+    Outside(usize),
+    Drain(u64),
+    /// Time passes, from deadline to deadline.
+    Wait(u64),
+    /// To the next deadline.
+    Doze,
+}
+
+pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..most)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Mostly a few peers and services, so that they have to do with each other.
+    let peer = || prop_oneof![3 => 0..4usize, 1 => 0..PEERS];
+    let service = || prop_oneof![4 => 0..2u8, 1 => 0..SERVICES];
+    let bytes = || prop_oneof![4 => 0..20usize, 1 => 100..900usize];
+    prop_oneof![
+        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), bytes()).prop_map(
+            |(peer, service, id, ttl_ms, idempotent, bytes)| Step::Ask {
+                peer, service, id, ttl_ms, idempotent, bytes
+            }
+        ),
+        2 => (peer(), 0..4u64).prop_map(|(peer, id)| Step::Cancel { peer, id }),
+        6 => (
+            peer(),
+            proptest::collection::vec((service(), any::<bool>()), 0..4),
+            0..6u16,
+            prop_oneof![3 => Just(0), 1 => Just(100), 1 => Just(2000)],
+        )
+            .prop_map(|(peer, offers, capacity, promise_ms)| Step::Announce {
+                peer, offers, capacity, promise_ms
+            }),
+        10 => (peer(), 0..4usize, prop::bool::weighted(0.3), bytes()).prop_map(
+            |(peer, nth, partial, bytes)| Step::Reply { peer, nth, partial, bytes }
+        ),
+        2 => (peer(), 0..30usize).prop_map(|(peer, nth)| Step::Stray { peer, nth }),
+        2 => (
+            peer(),
+            prop_oneof![Just(0u64), Just(200), Just(3000)],
+            proptest::option::of(0..6u16),
+            proptest::option::of(0..30usize),
+        )
+            .prop_map(|(peer, promise_ms, capacity, token)| Step::Ping {
+                peer, promise_ms, capacity, token
+            }),
+        2 => peer().prop_map(Step::Beat),
+        1 => peer().prop_map(Step::Bye),
+        3 => peer().prop_map(Step::Lost),
+        2 => (peer(), any::<bool>()).prop_map(|(peer, full)| Step::Full(peer, full)),
+        1 => peer().prop_map(Step::Sign),
+        1 => (peer(), 0..6u8).prop_map(|(peer, name)| Step::Own(peer, name)),
+        1 => (peer(), any::<bool>()).prop_map(|(peer, task)| Step::Malformed(peer, task)),
+        1 => (peer(), any::<bool>()).prop_map(|(peer, proxied)| Step::Unknown(peer, proxied)),
+        1 => peer().prop_map(Step::Dead),
+        1 => (0..9000usize).prop_map(Step::Outside),
+        1 => prop_oneof![Just(0u64), Just(900), Just(20_000)].prop_map(Step::Drain),
+        4 => prop_oneof![Just(1u64), 1..300u64, 300..9000u64].prop_map(Step::Wait),
+        4 => Just(Step::Doze),
+    ]
+}
+
+fn ttl() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => Just(0u64), 1 => 1..200u64, 2 => 200..9000u64]
+}
+
+/// A configuration whose limits a short script reaches.
+pub(crate) fn tight() -> impl Strategy<Value = Config> {
+    let limits = (
+        1..5usize,
+        1..5usize,
+        1500..9000usize,
+        1..4usize,
+        1..5usize,
+        1..6usize,
+    );
+    (limits, 1..4u16).prop_map(
+        |((queue, client, bytes, names, services, at_once), max_attempts)| Config {
+            max_attempts,
+            limits: Limits {
+                queue_tasks: queue,
+                queue_bytes: bytes / 2,
+                client_tasks: client,
+                held: bytes,
+                awaited_names: names,
+                services,
+                worker_tasks: at_once,
+                message: 1000,
+                parts: 4,
+                ..Limits::default()
+            },
+            ..quick()
+        },
+    )
+}
+
+/// The default with shorter times, so that a short script sees them pass.
+pub(crate) fn quick() -> Config {
+    Config {
+        default_ttl: Duration::from_secs(5),
+        max_ttl: Duration::from_secs(8),
+        suspect_after: Duration::from_secs(1),
+        suspect_time: Duration::from_secs(10),
+        ..Config::default()
+    }
+}
+
+pub(crate) fn service(n: u8) -> Name {
+    Name::from(
+        [
+            "resize",
+            "echo",
+            "sum",
+            "a name of some length, longer than most",
+        ][usize::from(n)],
+    )
+}
+
+const SERVICES: u8 = 4;
+/// See the player for the language of each.
+pub(crate) const PEERS: usize = 9;

@@ -1,0 +1,379 @@
+//! A broker among people with names. What goes in is a call, what comes out a line for each thing
+//! said, so that a test reads as a conversation. Every talk is checked against all promises.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use scale0::broker::{Action, Config, Counters, Event, PeerId, Query, Snapshot};
+use scale0::protocol::{
+    Announcement, Answer, Ask, Dialect, Id, Name, Notice, Offer, Ping, Reading, Refusal, Reply,
+    Return, Status, Word,
+};
+use scale0::wire::Message;
+
+use super::{Rig, Turn, back, peer, transcript};
+
+/// Named peers and their broker.
+pub(crate) struct Talk {
+    rig: Rig,
+    names: Vec<&'static str>,
+    generations: BTreeMap<&'static str, u32>,
+    /// The newest token for a task, by its body.
+    tokens: BTreeMap<String, Id>,
+    /// Beats are told as well.
+    pub(crate) beats: bool,
+}
+
+/// Nothing was said.
+pub(crate) const SILENCE: [&str; 0] = [];
+
+/// A task as a client asks for it; its body is its name.
+pub(crate) fn task(body: &str, service: &str) -> Ask {
+    Ask {
+        back: back(Dialect::Scale0, 0),
+        service: Name::from(service),
+        ttl: Duration::ZERO,
+        idempotent: false,
+        priority: 4,
+        properties: Bytes::new(),
+        body: Message::from(body),
+    }
+}
+
+/// The same with a number.
+pub(crate) fn numbered(n: u64, body: &str, service: &str) -> Ask {
+    Ask {
+        back: back(Dialect::Scale0, n),
+        ..task(body, service)
+    }
+}
+
+/// The same that may be started again.
+pub(crate) fn repeatable(body: &str, service: &str) -> Ask {
+    Ask {
+        idempotent: true,
+        ..task(body, service)
+    }
+}
+
+/// The same with so long to live.
+pub(crate) fn brief(ttl: Duration, body: &str, service: &str) -> Ask {
+    Ask {
+        ttl,
+        ..task(body, service)
+    }
+}
+
+/// The same in a Majordomo dialect.
+pub(crate) fn majordomo(dialect: Dialect, body: &str, service: &str) -> Ask {
+    Ask {
+        back: back(dialect, 0),
+        ..task(body, service)
+    }
+}
+
+/// What an S0 worker announces: services with their attributes, split by spaces.
+pub(crate) fn offers(services: &str, capacity: u16) -> Announcement {
+    let offer = |text: &str| {
+        let (name, attribute) = text.split_once(';').unwrap_or((text, ""));
+        Offer {
+            service: Name::from(name),
+            idempotent: attribute == "idempotent",
+        }
+    };
+    Announcement {
+        dialect: Dialect::Scale0,
+        name: Name::default(),
+        capacity,
+        promise: Some(Duration::ZERO),
+        deep: false,
+        offers: services.split_whitespace().map(offer).collect(),
+    }
+}
+
+/// What a Majordomo worker announces.
+pub(crate) fn ready(dialect: Dialect, service: &str) -> Announcement {
+    Announcement {
+        dialect,
+        promise: None,
+        ..offers(&format!("{service};idempotent"), 1)
+    }
+}
+
+pub(crate) fn ping(promise: Duration) -> Ping {
+    Ping {
+        back: back(Dialect::Scale0, 0),
+        promise,
+        capacity: None,
+        capable: false,
+    }
+}
+
+impl Talk {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(set: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        set(&mut config);
+        Self {
+            rig: Rig::new(config),
+            names: Vec::new(),
+            generations: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            beats: false,
+        }
+    }
+
+    /// Who that is: the name's place is given at its first mention.
+    pub(crate) fn id(&mut self, name: &'static str) -> PeerId {
+        let place = self.names.iter().position(|known| *known == name);
+        let place = place.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+        PeerId {
+            generation: self.generations.get(name).copied().unwrap_or(0),
+            ..peer(place as u32)
+        }
+    }
+
+    /// The next connection in this one's place goes by the same name.
+    pub(crate) fn reborn(&mut self, name: &'static str) {
+        *self.generations.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn asks(&mut self, who: &'static str, ask: Ask) -> Vec<String> {
+        self.says(who, Word::Ask(ask))
+    }
+
+    pub(crate) fn cancels(&mut self, who: &'static str, n: u64) -> Vec<String> {
+        self.says(who, Word::Cancel(back(Dialect::Scale0, n)))
+    }
+
+    pub(crate) fn announces(&mut self, who: &'static str, what: Announcement) -> Vec<String> {
+        self.says(who, Word::Announce(what))
+    }
+
+    /// The final reply to the newest attempt of the task with this body.
+    pub(crate) fn replies(&mut self, who: &'static str, to: &str, body: &str) -> Vec<String> {
+        let token = self.token(to);
+        self.says(who, Word::Reply(reply(token, body)))
+    }
+
+    /// A partial reply.
+    pub(crate) fn streams(&mut self, who: &'static str, to: &str, body: &str) -> Vec<String> {
+        let partial = Reply {
+            partial: true,
+            ..reply(self.token(to), body)
+        };
+        self.says(who, Word::Reply(partial))
+    }
+
+    pub(crate) fn pings(&mut self, who: &'static str, ping: Ping) -> Vec<String> {
+        self.says(who, Word::Ping(ping))
+    }
+
+    pub(crate) fn beat(&mut self, who: &'static str, dialect: Dialect) -> Vec<String> {
+        self.says(who, Word::Beat(dialect))
+    }
+
+    pub(crate) fn bye(&mut self, who: &'static str) -> Vec<String> {
+        self.says(who, Word::Bye(Dialect::Scale0))
+    }
+
+    pub(crate) fn says(&mut self, who: &'static str, word: Word) -> Vec<String> {
+        self.hears(who, Reading::Word(word))
+    }
+
+    /// Something that S0 knows but does not allow.
+    pub(crate) fn blunders(&mut self, who: &'static str, back: Return, task: bool) -> Vec<String> {
+        let refusal = Refusal {
+            back,
+            status: Status::MALFORMED,
+            text: "no header".to_owned(),
+            task,
+        };
+        self.hears(who, Reading::Refused(refusal))
+    }
+
+    pub(crate) fn hears(&mut self, who: &'static str, reading: Reading) -> Vec<String> {
+        let peer = self.id(who);
+        self.turn(Event::Heard { peer, reading })
+    }
+
+    pub(crate) fn loses(&mut self, who: &'static str) -> Vec<String> {
+        let peer = self.id(who);
+        self.turn(Event::Lost { peer })
+    }
+
+    pub(crate) fn full(&mut self, who: &'static str, full: bool) -> Vec<String> {
+        let peer = self.id(who);
+        self.turn(Event::Full { peer, full })
+    }
+
+    pub(crate) fn sign(&mut self, who: &'static str) -> Vec<String> {
+        let peer = self.id(who);
+        self.turn(Event::Sign { peer })
+    }
+
+    pub(crate) fn drains(&mut self, limit: Duration) -> Vec<String> {
+        self.turn(Event::Drain { limit })
+    }
+
+    pub(crate) fn outside(&mut self, bytes: usize) {
+        self.rig.set_outside(bytes);
+    }
+
+    /// Time passes; the broker is woken whenever it wants to be.
+    pub(crate) fn wait(&mut self, span: Duration) -> Vec<String> {
+        let end = self.rig.now + span;
+        let mut said = Vec::new();
+        while let Some(at) = self.rig.broker.deadline()
+            && at <= end
+        {
+            self.rig.now = self.rig.now.max(at);
+            said.extend(self.turn(Event::Woke));
+        }
+        self.rig.now = end;
+        said
+    }
+
+    pub(crate) fn wait_ms(&mut self, ms: u64) -> Vec<String> {
+        self.wait(Duration::from_millis(ms))
+    }
+
+    pub(crate) fn turn(&mut self, event: Event) -> Vec<String> {
+        let actions = match self.rig.turn(event) {
+            Ok(actions) => actions,
+            Err(broken) => panic!("{broken:?}\n{}", transcript(&self.rig.turns)),
+        };
+        actions
+            .iter()
+            .filter_map(|action| self.line(action))
+            .collect()
+    }
+
+    pub(crate) fn token(&self, body: &str) -> Id {
+        self.tokens[body]
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.rig.broker.snapshot()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.snapshot().counters
+    }
+
+    /// The history so far and the configuration it was made under.
+    pub(crate) fn into_history(self) -> (Config, Vec<Turn>) {
+        (self.rig.config, self.rig.turns)
+    }
+
+    fn line(&mut self, action: &Action) -> Option<String> {
+        let name = |peer: &PeerId| self.names[peer.place as usize];
+        Some(match action {
+            Action::Assign { peer, task, .. } => {
+                let body = text(&task.body);
+                let line = format!("{}: TASK {} {body}", name(peer), task.service);
+                self.tokens.insert(body, task.token);
+                match task.attempt {
+                    1 => line,
+                    n => format!("{line}, attempt {n}"),
+                }
+            }
+            Action::Answer {
+                peer, back, answer, ..
+            } => {
+                let number = match back.id {
+                    Id::ZERO => String::new(),
+                    Id(bytes) => format!("#{} ", u64::from_be_bytes(bytes)),
+                };
+                format!("{}: {number}{}", name(peer), spoken(answer))
+            }
+            Action::Cancel { peer, token, .. } => {
+                let of = self.tokens.iter().find(|(_, known)| *known == token);
+                format!(
+                    "{}: CANCEL {}",
+                    name(peer),
+                    of.map_or("?", |(body, _)| body)
+                )
+            }
+            Action::Tell { peer, notice, .. } => {
+                let notice = match notice {
+                    Notice::Unknown => "who are you?".to_owned(),
+                    Notice::Config(_) => "CONFIG".to_owned(),
+                    Notice::Beat { .. } if self.beats => "beat".to_owned(),
+                    Notice::Beat { .. } => return None,
+                    Notice::Pong(_) => "PONG".to_owned(),
+                    Notice::Error { status, .. } => format!("ERROR {}", status.code()),
+                    Notice::Bye => "BYE".to_owned(),
+                };
+                format!("{}: {notice}", name(peer))
+            }
+            Action::Query { peer, query, .. } => {
+                let query = match query {
+                    Query::Info => "info",
+                    Query::Services => "services",
+                    Query::Workers => "workers",
+                    Query::Queues => "queues",
+                };
+                format!("{}: (the {query})", name(peer))
+            }
+            Action::Hold { peer, on: true } => format!("hold {}", name(peer)),
+            Action::Hold { peer, .. } => format!("read {}", name(peer)),
+            Action::Close { peer } => format!("close {}", name(peer)),
+            Action::Drained => "drained".to_owned(),
+            Action::Watch { .. } | Action::Note(_) => return None,
+        })
+    }
+}
+
+fn reply(token: Id, body: &str) -> Reply {
+    Reply {
+        dialect: Dialect::Scale0,
+        token,
+        code: 200,
+        partial: false,
+        ms: 0,
+        properties: Bytes::new(),
+        body: Message::from(body),
+    }
+}
+
+fn spoken(answer: &Answer) -> String {
+    match answer {
+        Answer::Reply {
+            code,
+            partial,
+            body,
+            ..
+        } => {
+            let more = if *partial { "+" } else { "" };
+            format!("{code}{more} {}", text(body))
+        }
+        Answer::Error {
+            status,
+            not_executed,
+            retry_after,
+            ..
+        } => {
+            let mut line = status.code().to_string();
+            if *not_executed {
+                line += " not executed";
+            }
+            if !retry_after.is_zero() {
+                line += &format!(", again in {retry_after:?}");
+            }
+            line
+        }
+    }
+}
+
+fn text(body: &Message) -> String {
+    let parts: Vec<_> = body.parts().map(String::from_utf8_lossy).collect();
+    parts.join("|")
+}

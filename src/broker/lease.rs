@@ -33,10 +33,13 @@ impl Broker {
         peer.promise = stated;
         let worker = peer.worker.as_deref_mut();
         let is_worker = worker.is_some();
-        if let (Some(worker), Some(capacity)) = (worker, capacity) {
-            worker.announcement.capacity = capacity;
-            if let Some(next) = &mut worker.next {
-                next.capacity = capacity;
+        if let Some(worker) = worker
+            && worker.dialect() == Dialect::Scale0
+        {
+            // An announcement that still waits to be applied is older than this.
+            for announcement in std::iter::once(&mut worker.announcement).chain(&mut worker.next) {
+                announcement.promise = Some(promise);
+                announcement.capacity = capacity.unwrap_or(announcement.capacity);
             }
             self.settle(id.place);
         }

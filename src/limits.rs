@@ -44,7 +44,8 @@ pub struct Limits {
     pub services_per_worker: usize,
     /// Tasks one worker may hold, whatever capacity it states (unless its Caps say `deep`).
     pub worker_tasks: usize,
-    /// A worker with more than this waiting to be written to it gets no task.
+    /// A worker with more than this waiting to be written to it gets no task. At most half of
+    /// `outbox` counts.
     pub worker_outbox: usize,
     /// Tasks waiting for one service.
     pub queue_tasks: usize,

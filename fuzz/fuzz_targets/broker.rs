@@ -340,6 +340,7 @@ impl Model {
                 Action::Cancel { peer, .. }
                 | Action::Tell { peer, .. }
                 | Action::Query { peer, .. }
+                | Action::Gauge { peer }
                 | Action::Watch { peer, .. } => self.is_there(peer),
                 Action::Drained => assert!(!std::mem::replace(&mut self.drained, true)),
                 Action::Note(_) => {}

@@ -145,6 +145,12 @@ pub enum Action {
         /// Whether to.
         on: bool,
     },
+    /// Much has been given to a worker at once: tell with [`Event::Full`] when little of it waits.
+    /// Until then it counts as full.
+    Gauge {
+        /// The worker.
+        peer: PeerId,
+    },
     /// Read no more from a connection for the time being, or read again.
     Hold {
         /// Whose.
@@ -219,7 +225,10 @@ enum Due {
 impl Broker {
     /// A broker without peers. The seed feeds the tokens and must not be guessable.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32]) -> Self {
+        // A worker that is given all it may be given must not be cut for it.
+        let limits = &mut config.limits;
+        limits.worker_outbox = limits.worker_outbox.min(limits.outbox / 2);
         Self {
             config,
             peers: Vec::new(),
@@ -343,7 +352,11 @@ impl Broker {
     }
 
     fn tell(&mut self, peer: PeerId, dialect: Dialect, notice: Notice) {
-        if self.peer(peer).is_some_and(|peer| !peer.closing) {
+        let now = self.now;
+        if let Some(there) = self.peer_mut(peer).filter(|peer| !peer.closing) {
+            if let Some(worker) = &mut there.worker {
+                worker.told = now;
+            }
             self.say(Action::Tell {
                 peer,
                 dialect,
@@ -438,6 +451,7 @@ impl Broker {
     fn full(&mut self, id: PeerId, full: bool) {
         if let Some(peer) = self.peer_mut(id) {
             peer.full = full;
+            peer.given = 0;
             self.settle(id.place);
         }
     }

@@ -40,8 +40,10 @@ pub(super) struct Peer {
     pub(super) hinted: Option<Time>,
     /// It speaks a dead dialect, and the log knows.
     pub(super) dead: bool,
-    /// Too much waits to be written to it.
+    /// Too much waits to be written to it, for all that is known.
     pub(super) full: bool,
+    /// Bytes of tasks given to it since it was last known how much waits.
+    pub(super) given: usize,
     /// It is being closed: nothing more is said to it.
     pub(super) closing: bool,
 }
@@ -60,6 +62,7 @@ impl Peer {
             hinted: None,
             dead: false,
             full: false,
+            given: 0,
             closing: false,
         }
     }

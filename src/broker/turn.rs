@@ -48,6 +48,12 @@ impl Broker {
             self.held -= size;
             body
         };
+        let body = body.unwrap_or_default();
+        peer.given += body.wire().len();
+        let much = peer.given > self.config.limits.worker_outbox;
+        if much {
+            (peer.full, peer.given) = (true, 0);
+        }
         let assignment = Assignment {
             token,
             attempt: task.attempt,
@@ -56,7 +62,7 @@ impl Broker {
             priority: task.priority,
             service: service.name.clone(),
             properties: task.properties.clone(),
-            body: body.unwrap_or_default(),
+            body,
         };
         self.counters.assigned += 1;
         if begins {
@@ -67,6 +73,9 @@ impl Broker {
             dialect,
             task: assignment,
         });
+        if much {
+            self.say(Action::Gauge { peer: id });
+        }
     }
 
     /// After a task given out of the ready list: to the end of it, or off it.

@@ -1,11 +1,14 @@
 //! Facts as log lines. Peers cannot flood the log: what each of their messages could cause is
-//! written at debug level.
+//! written at debug level, and of the rest there are so many lines a second.
+
+use std::time::Duration;
 
 use super::shard::End;
 use crate::broker::{Fact, PeerId};
 use crate::net::Address;
 use crate::protocol::Name;
 use crate::session;
+use crate::time::Time;
 
 /// The peer that a fact is about.
 pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
@@ -24,6 +27,47 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::TaskFailed { .. }
         | Fact::Draining { .. } => None,
     }
+}
+
+/// Lets so many lines a second pass, and counts what it leaves out.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    since: Time,
+    passed: u32,
+    left_out: u64,
+}
+
+impl Gate {
+    /// Whether this fact may be written now.
+    pub(super) fn passes(&mut self, fact: &Fact, now: Time) -> bool {
+        if !is_loud(fact) {
+            return true;
+        }
+        if self.since + Duration::from_secs(1) <= now {
+            if self.left_out > 0 {
+                tracing::warn!(lines = self.left_out, "too much to log: lines left out");
+            }
+            *self = Self {
+                since: now,
+                ..Self::default()
+            };
+        }
+        self.passed += 1;
+        let passes = self.passed <= LINES_PER_SECOND;
+        self.left_out += u64::from(!passes);
+        passes
+    }
+}
+
+/// Whether a fact is written at all unless debugging is asked for.
+fn is_loud(fact: &Fact) -> bool {
+    !matches!(
+        fact,
+        Fact::TaskFailed { .. }
+            | Fact::StrayReply { .. }
+            | Fact::Malformed { .. }
+            | Fact::Paused { .. }
+    )
 }
 
 pub(super) fn fact(fact: &Fact, address: Option<Address>) {
@@ -119,6 +163,8 @@ fn list(services: &[Name]) -> String {
 }
 
 const LISTED: usize = 8;
+/// A hundred workers that come at once are all named.
+const LINES_PER_SECOND: u32 = 200;
 
 /// Where a peer is, written only if a line is.
 struct Subject(Option<Address>);
@@ -129,5 +175,24 @@ impl std::fmt::Display for Subject {
             Some(address) => address.fmt(f),
             None => f.write_str("gone"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_facts_is_cut_each_second() {
+        let fact = Fact::Draining { tasks: 0 };
+        let mut gate = Gate::default();
+        let mut passed = |millis| {
+            (0..1000)
+                .filter(|_| gate.passes(&fact, Time::from_millis(millis)))
+                .count()
+        };
+        assert_eq!(passed(0), LINES_PER_SECOND as usize);
+        assert_eq!(passed(999), 0);
+        assert_eq!(passed(1000), LINES_PER_SECOND as usize);
     }
 }

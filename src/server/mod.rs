@@ -85,13 +85,14 @@ impl Server {
                 tokio::task::spawn_local(connection::accept(Rc::clone(&shard), listener))
             })
             .collect();
-        let turns = shard::turns(Rc::clone(&shard));
-        tokio::pin!(turns);
+        // A task among the connections' tasks: it has its turn after those that are ready.
+        let mut turns = tokio::task::spawn_local(shard::turns(Rc::clone(&shard)));
         tokio::select! {
-            () = &mut turns => {}
+            _ = &mut turns => {}
             () = shutdown => {
                 shard.borrow_mut().drain(drain_timeout);
-                turns.await;
+                // It ends by itself; a panic of it has been printed.
+                let _ = turns.await;
             }
         }
         for task in accepting {

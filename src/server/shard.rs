@@ -51,6 +51,7 @@ pub(super) struct Shard {
     /// Bytes in all connections' buffers.
     buffered: usize,
     totals: admin::Totals,
+    gate: log::Gate,
     drained: bool,
 }
 
@@ -107,6 +108,21 @@ pub(super) enum End {
 }
 
 impl End {
+    /// Whether the peer was cut for taking too little, giving no sign, or holding too much.
+    fn is_cut(&self) -> bool {
+        use session::Error::{OutboxFull, Silent, Stalled, Trickle};
+        match self {
+            Self::Memory => true,
+            Self::Session(error) => {
+                matches!(
+                    error,
+                    Stalled { .. } | OutboxFull { .. } | Silent | Trickle { .. }
+                )
+            }
+            _ => false,
+        }
+    }
+
     /// Whether there is something left to say.
     pub(super) fn lingers(&self) -> bool {
         matches!(self, Self::Session(_) | Self::Broker | Self::Shutdown)
@@ -115,7 +131,8 @@ impl End {
 
 impl Shard {
     pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
-        let mut limits = config.broker.limits.clone();
+        let broker = Broker::new(config.broker, seed);
+        let mut limits = broker.config().limits.clone();
         limits.connections = limits
             .connections
             .min(descriptors::room(super::raise_descriptor_limit()));
@@ -124,7 +141,7 @@ impl Shard {
             ..session::Config::new(SocketType::Router)
         };
         Self {
-            broker: Broker::new(config.broker, seed),
+            broker,
             clock: Clock::start(),
             session: Arc::new(session),
             majordomo_error_body: config.majordomo_error_body,
@@ -142,6 +159,7 @@ impl Shard {
             turn: None,
             buffered: 0,
             totals: admin::Totals::default(),
+            gate: log::Gate::default(),
             drained: false,
         }
     }
@@ -358,18 +376,25 @@ impl Shard {
                     self.touched(peer);
                 }
             }
+            Action::Gauge { peer } => {
+                if let Some(connection) = self.connection(peer) {
+                    connection.full = true;
+                    self.touched(peer);
+                }
+            }
             Action::Hold { peer, on } => self.hold(now, peer, on),
             Action::Close { peer } => self.finish(peer, End::Broker),
             Action::Drained => {
                 self.drained = true;
                 self.wake_turn();
             }
-            Action::Note(fact) => {
+            Action::Note(fact) if self.gate.passes(&fact, now) => {
                 let address = log::subject(&fact)
                     .and_then(|id| self.connection(id))
                     .map(|connection| connection.address);
                 log::fact(&fact, address);
             }
+            Action::Note(_) => {}
         }
     }
 
@@ -480,6 +505,9 @@ impl Shard {
             self.pending.remove(ticket);
         }
         let now = self.clock.now();
+        if connection.end.as_ref().is_some_and(End::is_cut) {
+            self.totals.cut += 1;
+        }
         log::end(connection.address, &connection.end);
         self.decide(now, Event::Lost { peer: id });
         self.wake_turn();

@@ -101,6 +101,22 @@ fn a_worker_for_whom_much_waits_gets_no_more() {
 }
 
 #[test]
+fn a_worker_is_given_so_much_at_once_and_the_rest_when_it_has_taken_that() {
+    let mut t = Talk::with(|config| config.limits.worker_outbox = 50);
+    for n in ["1", "2", "3"] {
+        t.asks("ann", task(&n.repeat(60), "echo"));
+    }
+    let first = t.announces("wes", offers("echo", 8));
+    assert_eq!(
+        first.iter().filter(|line| line.contains("TASK")).count(),
+        1,
+        "{first:?}"
+    );
+    assert_eq!(first.last().unwrap(), "gauge wes");
+    assert_eq!(t.full("wes", false).len(), 2, "the next, and a gauge");
+}
+
+#[test]
 fn much_may_wait_for_a_peer_before_it_becomes_a_worker() {
     let mut t = Talk::new();
     t.asks("wes", task("", "s0.info"));

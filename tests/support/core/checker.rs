@@ -406,6 +406,10 @@ impl Checker {
                 must!(asked, RightClient, "nobody asked: {action:?}");
                 Ok(())
             }
+            Action::Gauge { peer } => {
+                self.peers.entry(*peer).or_default().full = true;
+                Ok(())
+            }
             Action::Watch { peer, on } => {
                 self.peers.entry(*peer).or_default().watched = *on;
                 Ok(())
@@ -1097,6 +1101,7 @@ pub(crate) fn addressee(action: &Action) -> Option<PeerId> {
         | Action::Cancel { peer, .. }
         | Action::Tell { peer, .. }
         | Action::Query { peer, .. }
+        | Action::Gauge { peer }
         | Action::Watch { peer, .. }
         | Action::Hold { peer, .. }
         | Action::Close { peer } => Some(*peer),

@@ -272,6 +272,7 @@ impl Player {
                     station.worker = Some(dialect);
                     station.holding.push(task.token);
                 }
+                Action::Gauge { peer } => self.peers[peer.place as usize].full = true,
                 Action::Hold { peer, on } => self.peers[peer.place as usize].held = on,
                 _ => {}
             }

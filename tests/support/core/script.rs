@@ -147,6 +147,8 @@ pub(crate) fn tight() -> impl Strategy<Value = Config> {
                 awaited_names: names,
                 services,
                 worker_tasks: at_once,
+                // A few small bodies.
+                worker_outbox: bytes / 100,
                 message: 1000,
                 parts: 4,
                 ..Limits::default()

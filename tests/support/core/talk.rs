@@ -323,6 +323,7 @@ impl Talk {
                 };
                 format!("{}: (the {query})", name(peer))
             }
+            Action::Gauge { peer } => format!("gauge {}", name(peer)),
             Action::Hold { peer, on: true } => format!("hold {}", name(peer)),
             Action::Hold { peer, .. } => format!("read {}", name(peer)),
             Action::Close { peer } => format!("close {}", name(peer)),

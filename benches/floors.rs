@@ -213,10 +213,19 @@ fn decide_one(broker: &mut Broker, id: u64, body: &Message, out: &mut Vec<Action
     };
     out.clear();
     say(broker, 0, Word::Ask(ask), out);
-    let assigned = out.drain(..).find_map(|action| match action {
-        Action::Assign { peer, task, .. } => Some((peer, task)),
-        _ => None,
-    });
+    let mut assigned = None;
+    let mut taken = None;
+    for action in out.drain(..) {
+        match action {
+            Action::Assign { peer, task, .. } => assigned = Some((peer, task)),
+            // It has been given much: here it has always taken all of it.
+            Action::Gauge { peer } => taken = Some(Event::Full { peer, full: false }),
+            _ => {}
+        }
+    }
+    if let Some(event) = taken {
+        broker.handle(NOW, event, out);
+    }
     let (worker, task) = assigned.unwrap();
     let reply = Reply {
         dialect: Dialect::Scale0,

@@ -101,9 +101,9 @@ fn main() {
         Some(python) => brokers.extend([Broker::proxy(&python), Broker::majortomo(&python)]),
         None => eprintln!("no Python peers: they are left out"),
     }
-    pin(0, 1);
+    pin(0, &[1]);
     for broker in &brokers {
-        pin(broker.process.id(), 0);
+        pin(broker.process.id(), &[0]);
     }
     println!("| load | broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs |");
     println!("|---|---|---|---|---|---|");
@@ -260,10 +260,10 @@ fn peers() -> Option<PathBuf> {
     Some(python)
 }
 
-/// Keeps a process (0 is this one) on one processor.
-fn pin(pid: u32, processor: usize) {
+/// Keeps a process (0 is this one) on these processors.
+fn pin(pid: u32, processors: &[usize]) {
     let mut set = rustix::thread::CpuSet::new();
-    set.set(processor);
+    processors.iter().for_each(|processor| set.set(*processor));
     let pids: Vec<u32> = match pid {
         0 => vec![0],
         pid => std::fs::read_dir(format!("/proc/{pid}/task"))
@@ -551,6 +551,9 @@ fn echo(link: &mut Link, tongue: Tongue, mut message: Message) {
 fn by_command(broker: &Broker) -> String {
     let endpoint = broker.clients.to_string();
     let scale0 = env!("CARGO_BIN_EXE_scale0");
+    // As on any machine: everybody runs where there is room.
+    pin(0, &[0, 1]);
+    pin(broker.process.id(), &[0, 1]);
     let mut worker = Command::new(scale0)
         .args([
             "worker",

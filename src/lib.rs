@@ -25,6 +25,7 @@
 //! between `session` and `protocol`.
 
 pub mod broker;
+mod chain;
 pub mod limits;
 #[cfg(feature = "net")]
 pub mod net;
@@ -35,6 +36,7 @@ pub mod security;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
+mod table;
 pub mod time;
 pub mod wire;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Bottom to top. Floors of one row do not know each other.
 const FLOORS: [&[&str]; 8] = [
-    &["limits", "time"],
+    &["limits", "time", "chain", "table"],
     &["wire"],
     &["security"],
     &["session"],

@@ -88,7 +88,7 @@ impl Side {
                     assert!(was_open && !message.is_empty());
                     assert!(message.count() <= 1024 && message.payload() <= 16 << 20);
                 }
-                Ok(Some(Heard::Sign)) => assert!(was_open),
+                Ok(Some(Heard::Sign | Heard::Subscription { .. })) => assert!(was_open),
                 Ok(None) => break assert!(input.is_empty()),
                 Err(error) => break self.end(&error),
             }

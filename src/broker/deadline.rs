@@ -3,8 +3,8 @@
 //!
 //! The unit is a millisecond, rounded up: a deadline never comes early.
 
-use super::chain::{Chain, Chains};
-use super::table::Table;
+use crate::chain::{Chain, Chains};
+use crate::table::Table;
 use crate::time::Time;
 
 /// Names a deadline that is set.

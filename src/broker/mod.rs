@@ -13,7 +13,6 @@
 //! 8. no answer reaches a client that did not ask for it.
 
 mod asking;
-mod chain;
 mod config;
 mod deadline;
 mod draining;
@@ -26,7 +25,6 @@ mod peer;
 mod replying;
 mod service;
 mod snapshot;
-mod table;
 mod task;
 mod turn;
 
@@ -38,12 +36,12 @@ pub use snapshot::{ServiceState, Snapshot, WorkerState};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chain::Chains;
+use crate::chain::Chains;
+use crate::table::Table;
 use deadline::Deadlines;
 use draining::Drain;
 use peer::Peer;
 use service::Services;
-use table::Table;
 use task::Tasks;
 
 use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::chain::Chain;
 use super::peer::{Seat, Worker};
 use super::task::Stage;
 use super::{Action, Broker, Fact, Leaving, PeerId};
+use crate::chain::Chain;
 use crate::protocol::scale0::Settings;
 use crate::protocol::{Announcement, Answer, Dialect, Id, Notice, Return, Status};
 use crate::wire::Message;

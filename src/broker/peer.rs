@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chain::Chain;
 use super::deadline::Handle;
 use super::task::Key;
+use crate::chain::Chain;
 use crate::protocol::{Announcement, Dialect};
 use crate::time::Time;
 

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::PeerId;
-use super::chain::Chain;
 use super::deadline::Handle;
-use super::table::Table;
+use crate::chain::Chain;
 use crate::protocol::Name;
+use crate::table::Table;
 use crate::time::Time;
 
 /// Exists while workers offer it or tasks want it.

@@ -6,8 +6,8 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::PeerId;
 use super::deadline::Handle;
-use super::table::Table;
 use crate::protocol::{Ask, Id, Return};
+use crate::table::Table;
 use crate::time::Time;
 use crate::wire::{Builder, Message};
 

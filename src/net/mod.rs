@@ -5,6 +5,7 @@ mod clock;
 mod dial;
 mod link;
 mod listen;
+mod pending;
 mod redial;
 mod stream;
 
@@ -12,6 +13,7 @@ pub use clock::Clock;
 pub use dial::dial;
 pub use link::{Link, LinkError};
 pub use listen::{BindError, Listener};
+pub use pending::{Pending, Ticket};
 pub use redial::Backoff;
 pub use stream::{Address, ReadHalf, WriteHalf};
 

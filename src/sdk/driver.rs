@@ -325,7 +325,7 @@ impl Driver {
         loop {
             match next {
                 Ok(Some(Heard::Message(message))) => self.message(message),
-                Ok(Some(Heard::Open(_) | Heard::Sign)) => {}
+                Ok(Some(Heard::Open(_) | Heard::Sign | Heard::Subscription { .. })) => {}
                 Ok(None) => break,
                 Err(_) => return self.lose(which),
             }

@@ -9,7 +9,6 @@ mod config;
 mod connection;
 mod descriptors;
 mod log;
-mod pending;
 mod shard;
 mod thread;
 

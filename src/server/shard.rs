@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pending::{Pending, Ticket};
 use super::{Config, admin, descriptors, log};
 use crate::broker::{Action, Broker, Event, PeerId, Query};
 use crate::limits::Limits;
-use crate::net::{Address, Clock, WriteHalf};
+use crate::net::{Address, Clock, Pending, Ticket, WriteHalf};
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
 use crate::session::{self, Heard, Heartbeat, Session};
 use crate::time::{Time, earliest};
@@ -33,7 +32,7 @@ pub(super) struct Shard {
     majordomo_error_body: Option<String>,
     connections: Vec<Place>,
     free: Vec<u32>,
-    pending: Pending,
+    pending: Pending<PeerId>,
     by_address: BTreeMap<IpAddr, usize>,
     /// Streams that are open, those whose session is over included.
     open: usize,
@@ -303,7 +302,7 @@ impl Shard {
                 let reading = protocol::read(message, kind, &self.limits);
                 self.decide(now, Event::Heard { peer: id, reading });
             }
-            Heard::Sign => self.decide(now, Event::Sign { peer: id }),
+            Heard::Sign | Heard::Subscription { .. } => self.decide(now, Event::Sign { peer: id }),
         }
     }
 

@@ -66,7 +66,15 @@ pub enum Heard {
     Open(Peer),
     /// A whole message, of one part at least.
     Message(Message),
-    /// A command after the handshake: nothing to act on, but a sign of life.
+    /// A subscriber (to a PUB or XPUB, nobody else) wants a topic from now on, or no more. Comes
+    /// from the commands only; ZMTP 3.0 says the same with messages of one part.
+    Subscription {
+        /// SUBSCRIBE rather than CANCEL.
+        on: bool,
+        /// The topic.
+        topic: Bytes,
+    },
+    /// Another command after the handshake: nothing to act on, but a sign of life.
     Sign,
 }
 
@@ -184,8 +192,7 @@ impl Session {
                         None => Ok(None),
                         Some(Unit::Message(message)) => Ok(Some(Heard::Message(message))),
                         Some(Unit::Command(body)) => {
-                            self.obey(now, &Command::read(&body)?)?;
-                            Ok(Some(Heard::Sign))
+                            self.obey(now, &Command::read(&body)?).map(Some)
                         }
                     };
                 }
@@ -282,7 +289,8 @@ impl Session {
     }
 
     /// A command of the open session. Names that mean nothing here are ignored, as the RFC asks.
-    fn obey(&mut self, now: Time, command: &Command<'_>) -> Result<(), Error> {
+    fn obey(&mut self, now: Time, command: &Command<'_>) -> Result<Heard, Error> {
+        let publishes = matches!(self.config.kind, SocketType::Pub | SocketType::Xpub);
         match command.name {
             Command::PING => {
                 let ping = command.ping()?;
@@ -290,14 +298,44 @@ impl Session {
                 let mut pong = Vec::new();
                 Command::write(Command::PONG, ping.context, &mut pong);
                 self.outbox.pong(now, pong);
-                Ok(())
+                Ok(Heard::Sign)
             }
+            Command::SUBSCRIBE | Command::CANCEL if publishes => Ok(Heard::Subscription {
+                on: command.name == Command::SUBSCRIBE,
+                topic: Bytes::copy_from_slice(command.data),
+            }),
             Command::READY => Err(Error::ReadyTwice),
             Command::ERROR => Err(Error::Refused {
                 reason: Bytes::copy_from_slice(command.reason()?),
             }),
-            _ => Ok(()),
+            _ => Ok(Heard::Sign),
         }
+    }
+
+    /// Queues a subscription to `topic`, or its end, in the form that the peer understands: a
+    /// command, or a message of one part for a peer of ZMTP 3.0 (RFC 37, RFC 29).
+    ///
+    /// # Errors
+    /// [`Error::NotOpen`] before the peer's READY has been read.
+    pub fn subscribe(&mut self, now: Time, on: bool, topic: &[u8]) -> Result<(), Error> {
+        let State::Open { minor } = self.state else {
+            return Err(Error::NotOpen);
+        };
+        if minor == 0 {
+            let mut part = vec![u8::from(on)];
+            part.extend_from_slice(topic);
+            self.outbox.message(now, &[Piece::Part(&part)]);
+            return Ok(());
+        }
+        let name = if on {
+            Command::SUBSCRIBE
+        } else {
+            Command::CANCEL
+        };
+        let mut frame = Vec::new();
+        Command::write(name, topic, &mut frame);
+        self.outbox.bytes(now, &frame);
+        Ok(())
     }
 
     /// Queues one message of the given pieces.

@@ -32,6 +32,10 @@ impl<'a> Command<'a> {
     pub const PING: &'static [u8] = b"PING";
     /// Its answer.
     pub const PONG: &'static [u8] = b"PONG";
+    /// A subscriber wants a topic (ZMTP 3.1).
+    pub const SUBSCRIBE: &'static [u8] = b"SUBSCRIBE";
+    /// A subscriber wants it no more (ZMTP 3.1).
+    pub const CANCEL: &'static [u8] = b"CANCEL";
 
     /// Reads a command frame's body.
     ///

@@ -4,23 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::broker::PeerId;
-
 /// Pending handshakes, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub struct Pending<T> {
     limit: usize,
     next: u64,
-    by_age: BTreeMap<u64, (PeerId, Option<IpAddr>)>,
+    by_age: BTreeMap<u64, (T, Option<IpAddr>)>,
     by_address: BTreeMap<IpAddr, BTreeSet<u64>>,
 }
 
 /// Names one pending handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Ticket(u64);
+pub struct Ticket(u64);
 
-impl Pending {
-    pub(super) fn new(limit: usize) -> Self {
+impl<T> Pending<T> {
+    /// Nothing pending, and at most `limit` at a time from now on.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             next: 0,
@@ -32,11 +32,7 @@ impl Pending {
     /// Takes a connection on. If there are too many then, also tells which one has to go: of an
     /// address that holds more than an eighth while others wait, its own oldest; else the oldest
     /// of all.
-    pub(super) fn add(
-        &mut self,
-        peer: PeerId,
-        address: Option<IpAddr>,
-    ) -> (Ticket, Option<PeerId>) {
+    pub fn add(&mut self, peer: T, address: Option<IpAddr>) -> (Ticket, Option<T>) {
         let ticket = self.next;
         self.next += 1;
         let victim = self.victim(address);
@@ -61,7 +57,7 @@ impl Pending {
     }
 
     /// A handshake is done, or its connection gone.
-    pub(super) fn remove(&mut self, Ticket(ticket): Ticket) -> Option<PeerId> {
+    pub fn remove(&mut self, Ticket(ticket): Ticket) -> Option<T> {
         let (peer, address) = self.by_age.remove(&ticket)?;
         if let Some(address) = address
             && let Some(own) = self.by_address.get_mut(&address)
@@ -79,13 +75,6 @@ impl Pending {
 mod tests {
     use super::*;
 
-    fn peer(place: u32) -> PeerId {
-        PeerId {
-            place,
-            generation: 0,
-        }
-    }
-
     fn address(last: u8) -> Option<IpAddr> {
         Some(IpAddr::from([10, 0, 0, last]))
     }
@@ -94,10 +83,10 @@ mod tests {
     fn the_oldest_goes_when_all_places_are_taken() {
         let mut pending = Pending::new(3);
         for place in 0..3 {
-            assert_eq!(pending.add(peer(place), None).1, None);
+            assert_eq!(pending.add(place, None).1, None);
         }
-        assert_eq!(pending.add(peer(3), None).1, Some(peer(0)));
-        assert_eq!(pending.add(peer(4), None).1, Some(peer(1)));
+        assert_eq!(pending.add(3, None).1, Some(0));
+        assert_eq!(pending.add(4, None).1, Some(1));
     }
 
     #[test]
@@ -105,27 +94,23 @@ mod tests {
         let mut pending = Pending::new(16);
         for place in 0..8 {
             assert_eq!(
-                pending.add(peer(place), address(1)).1,
+                pending.add(place, address(1)).1,
                 None,
                 "alone it may hold more"
             );
         }
-        assert_eq!(pending.add(peer(8), address(2)).1, None);
-        assert_eq!(
-            pending.add(peer(9), address(1)).1,
-            Some(peer(0)),
-            "its own oldest"
-        );
-        assert_eq!(pending.add(peer(10), address(2)).1, None);
+        assert_eq!(pending.add(8, address(2)).1, None);
+        assert_eq!(pending.add(9, address(1)).1, Some(0), "its own oldest");
+        assert_eq!(pending.add(10, address(2)).1, None);
     }
 
     #[test]
     fn a_finished_handshake_makes_room() {
         let mut pending = Pending::new(2);
-        let (first, _) = pending.add(peer(0), address(1));
-        pending.add(peer(1), address(2));
-        assert_eq!(pending.remove(first), Some(peer(0)));
+        let (first, _) = pending.add(0, address(1));
+        pending.add(1, address(2));
+        assert_eq!(pending.remove(first), Some(0));
         assert_eq!(pending.remove(first), None);
-        assert_eq!(pending.add(peer(2), address(3)).1, None);
+        assert_eq!(pending.add(2, address(3)).1, None);
     }
 }

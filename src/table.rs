@@ -2,7 +2,7 @@
 
 /// Numbers stay dense, so that arrays beside the table stay short.
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     places: Vec<Option<T>>,
     free: Vec<u32>,
 }
@@ -18,7 +18,7 @@ impl<T> Default for Table<T> {
 
 impl<T> Table<T> {
     /// Puts a thing in and tells its number. The bounds of the house keep tables far below 2^32.
-    pub(super) fn insert(&mut self, thing: T) -> u32 {
+    pub(crate) fn insert(&mut self, thing: T) -> u32 {
         if let Some(number) = self.free.pop() {
             if let Some(place) = self.places.get_mut(number as usize) {
                 *place = Some(thing);
@@ -30,15 +30,15 @@ impl<T> Table<T> {
         number
     }
 
-    pub(super) fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
         self.places.get(number as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.places.get_mut(number as usize)?.as_mut()
     }
 
-    pub(super) fn remove(&mut self, number: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let thing = self.places.get_mut(number as usize)?.take()?;
         self.free.push(number);
         if self.len() == 0 {
@@ -48,12 +48,12 @@ impl<T> Table<T> {
         Some(thing)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
     /// All things with their numbers, in the numbers' order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..)
             .zip(&self.places)
             .filter_map(|(number, place)| Some((number, place.as_ref()?)))

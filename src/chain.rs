@@ -5,13 +5,13 @@
 
 /// The links, by node.
 #[derive(Debug, Default)]
-pub(super) struct Chains {
+pub(crate) struct Chains {
     links: Vec<Link>,
 }
 
 /// One list: its ends and its length.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     first: u32,
     last: u32,
     len: u32,
@@ -34,22 +34,22 @@ impl Default for Chain {
 }
 
 impl Chain {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn first(&self) -> Option<u32> {
+    pub(crate) fn first(&self) -> Option<u32> {
         (self.first != NONE).then_some(self.first)
     }
 }
 
 impl Chains {
     /// Appends a node that is in no chain.
-    pub(super) fn push_back(&mut self, chain: &mut Chain, node: u32) {
+    pub(crate) fn push_back(&mut self, chain: &mut Chain, node: u32) {
         self.set(
             node,
             Link {
@@ -66,7 +66,7 @@ impl Chains {
     }
 
     /// Puts a node that is in no chain in front.
-    pub(super) fn push_front(&mut self, chain: &mut Chain, node: u32) {
+    pub(crate) fn push_front(&mut self, chain: &mut Chain, node: u32) {
         self.set(
             node,
             Link {
@@ -83,7 +83,7 @@ impl Chains {
     }
 
     /// Takes a node out of the chain it is in.
-    pub(super) fn remove(&mut self, chain: &mut Chain, node: u32) {
+    pub(crate) fn remove(&mut self, chain: &mut Chain, node: u32) {
         let Some(&Link { before, after }) = self.links.get(node as usize) else {
             return;
         };
@@ -99,14 +99,14 @@ impl Chains {
     }
 
     /// Takes the first node out.
-    pub(super) fn pop_front(&mut self, chain: &mut Chain) -> Option<u32> {
+    pub(crate) fn pop_front(&mut self, chain: &mut Chain) -> Option<u32> {
         let first = chain.first()?;
         self.remove(chain, first);
         Some(first)
     }
 
     /// The nodes, first to last.
-    pub(super) fn iter(&self, chain: &Chain) -> impl Iterator<Item = u32> {
+    pub(crate) fn iter(&self, chain: &Chain) -> impl Iterator<Item = u32> {
         let mut next = chain.first();
         std::iter::from_fn(move || {
             let node = next?;

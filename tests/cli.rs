@@ -555,6 +555,17 @@ fn a_json_log_has_one_object_a_line() {
 }
 
 #[test]
+fn the_log_says_which_worker_was_lost() {
+    let broker = Broker::start(&[]);
+    let worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let joined = broker.process.stderr_line("worker joined");
+    let peer = joined.split(' ').find(|word| word.starts_with("peer="));
+    worker.signal("KILL");
+    let left = broker.process.stderr_line("worker left");
+    assert!(left.contains(peer.unwrap()), "{joined}\n{left}");
+}
+
+#[test]
 fn a_quiet_log_is_quiet() {
     let broker = Broker::start(&["--log", "off"]);
     let _worker = worker(&broker, &["--service", "echo", "--echo"]);

@@ -51,6 +51,8 @@ pub(super) struct Shard {
     buffered: usize,
     totals: admin::Totals,
     gate: log::Gate,
+    /// The connection that the broker is just told of as lost, for the log.
+    lost: Option<(PeerId, Address)>,
     drained: bool,
 }
 
@@ -159,6 +161,7 @@ impl Shard {
             buffered: 0,
             totals: admin::Totals::default(),
             gate: log::Gate::default(),
+            lost: None,
             drained: false,
         }
     }
@@ -388,9 +391,7 @@ impl Shard {
                 self.wake_turn();
             }
             Action::Note(fact) if self.gate.passes(&fact, now) => {
-                let address = log::subject(&fact)
-                    .and_then(|id| self.connection(id))
-                    .map(|connection| connection.address);
+                let address = log::subject(&fact).and_then(|id| self.address(id));
                 log::fact(&fact, address);
             }
             Action::Note(_) => {}
@@ -508,9 +509,18 @@ impl Shard {
             self.totals.cut += 1;
         }
         log::end(connection.address, &connection.end);
+        self.lost = Some((id, connection.address));
         self.decide(now, Event::Lost { peer: id });
+        self.lost = None;
         self.wake_turn();
         Some(connection)
+    }
+
+    /// Where a peer is, or was if it is just being lost.
+    fn address(&mut self, id: PeerId) -> Option<Address> {
+        let lost = self.lost.filter(|(lost, _)| *lost == id);
+        let here = self.connection(id).map(|connection| connection.address);
+        here.or(lost.map(|(_, address)| address))
     }
 
     /// Begins the orderly end.

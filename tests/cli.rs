@@ -408,10 +408,9 @@ fn a_dead_brokers_ipc_socket_is_replaced_and_a_living_ones_is_not() {
     assert!(!path.exists());
     // What is no socket is nobody's to remove.
     std::fs::write(&path, "precious").unwrap();
-    assert_eq!(
-        run(scale0().args(["broker", "--bind", &endpoint])).code,
-        Some(1)
-    );
+    let refused = run(scale0().args(["broker", "--bind", &endpoint]));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("no socket"), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 

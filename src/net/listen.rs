@@ -32,6 +32,12 @@ pub enum BindError {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// There is a file, and it is no socket: it may be precious.
+    #[error("{endpoint} is a file that is no socket: remove it or bind another endpoint")]
+    NoSocket {
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
     /// Something else.
     #[error("{endpoint} cannot be bound: {source}")]
     Other {
@@ -55,6 +61,9 @@ impl Listener {
             Endpoint::Abstract { name } => bind_abstract(name),
         };
         bound.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse if is_no_socket(endpoint) => BindError::NoSocket {
+                endpoint: endpoint.clone(),
+            },
             io::ErrorKind::AddrInUse => BindError::InUse {
                 endpoint: endpoint.clone(),
             },
@@ -160,10 +169,18 @@ fn bind_ipc(path: &Path) -> io::Result<Listener> {
 
 /// Whether a path is a socket on which nobody listens any more: its process was killed.
 fn is_stale(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     let refused = std::os::unix::net::UnixStream::connect(path).err();
-    is_socket && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    is_socket(path) && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
+/// Whether something that is no socket has an endpoint's name.
+fn is_no_socket(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Ipc { path } if !is_socket(Path::new(path)))
 }
 
 fn bind_abstract(name: &str) -> io::Result<Listener> {

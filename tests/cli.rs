@@ -307,7 +307,7 @@ fn bad_settings_are_named_with_their_line_and_what_is_allowed() {
         ("default-ttl = \"soon\"", ["line 1", "500ms, 2s, 1m or 1h"]),
         ("\n\nheartbeat = \"1h\"", ["line 3", "100ms to 60s"]),
         ("max-frame = \"16 apples\"", ["line 1", "64KiB"]),
-        ("max-attempts = 0", ["line 1", "nonzero"]),
+        ("max-attempts = 0", ["line 1", "1 to 65535"]),
         ("bind = \"tcp://127.0.0.1\"", ["line 1", "port"]),
         ("log = \"loud\"", ["line 1", "debug"]),
         ("name = ", ["line 1", "scale0.toml"]),

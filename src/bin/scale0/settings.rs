@@ -1,6 +1,5 @@
 //! The broker's settings, as flags and as TOML keys of the same names.
 
-use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::commands::DEFAULT_ENDPOINT;
 use crate::exit::Failed;
 use crate::logging::{Format, Level};
-use crate::units::{Beat, Size, Span};
+use crate::units::{Beat, Count, Size, Span};
 
 /// What an operator may set. Nothing set is what `spec/scale0.md` names as default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -34,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) wait_for_worker: Option<Span>,
     /// How often one task may be started [default: 3]
     #[arg(long, value_name = "N", help_heading = "Timing and behaviour")]
-    pub(crate) max_attempts: Option<NonZeroU16>,
+    pub(crate) max_attempts: Option<Count<{ u16::MAX as u32 }>>,
     /// How often S0 workers hear from the broker at least, 100ms to 60s [default: 2500ms]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) heartbeat: Option<Beat>,
@@ -74,16 +73,16 @@ pub(crate) struct Settings {
     pub(crate) max_message: Option<Size>,
     /// Parts of one message [default: 1024]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_frames: Option<NonZeroU32>,
+    pub(crate) max_frames: Option<Count>,
     /// An S0 header frame [default: 4KiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_header: Option<Size>,
     /// Properties in an S0 header [default: 16]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_properties: Option<NonZeroU32>,
+    pub(crate) max_properties: Option<Count>,
     /// Frames of an envelope [default: 8]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_envelope: Option<NonZeroU32>,
+    pub(crate) max_envelope: Option<Count>,
     /// Everything held: incoming, queued and outgoing [default: 1GiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_bytes: Option<Size>,
@@ -95,37 +94,37 @@ pub(crate) struct Settings {
     pub(crate) max_worker_outbox: Option<Size>,
     /// Tasks waiting for one service [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_queue_tasks: Option<NonZeroU32>,
+    pub(crate) max_queue_tasks: Option<Count>,
     /// Bytes of the tasks waiting for one service [default: 256MiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_queue_bytes: Option<Size>,
     /// Tasks of one client, waiting or with a worker [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_client_tasks: Option<NonZeroU32>,
+    pub(crate) max_client_tasks: Option<Count>,
     /// Tasks one worker may hold, whatever capacity it states [default: 512]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_worker_tasks: Option<NonZeroU32>,
+    pub(crate) max_worker_tasks: Option<Count>,
     /// Services that are offered [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_services: Option<NonZeroU32>,
+    pub(crate) max_services: Option<Count>,
     /// Services of one worker [default: 256]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_services_per_worker: Option<NonZeroU32>,
+    pub(crate) max_services_per_worker: Option<Count>,
     /// Names without a worker for which tasks may wait [default: 1000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_awaited_names: Option<NonZeroU32>,
+    pub(crate) max_awaited_names: Option<Count>,
     /// Malformed messages after which a connection is closed [default: 3]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_strikes: Option<NonZeroU32>,
+    pub(crate) max_strikes: Option<Count>,
     /// Connections; the limit of open files less 256 if that is lower [default: 65536]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_connections: Option<NonZeroU32>,
+    pub(crate) max_connections: Option<Count>,
     /// Connections whose handshake is not done [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_pending_handshakes: Option<NonZeroU32>,
+    pub(crate) max_pending_handshakes: Option<Count>,
     /// Connections from one address [default: no limit of its own]
     #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub(crate) max_connections_per_address: Option<NonZeroU32>,
+    pub(crate) max_connections_per_address: Option<Count>,
 
     /// In the file only: as a flag it is a global one.
     #[arg(skip)]
@@ -215,7 +214,8 @@ impl Settings {
         );
         set(
             &mut broker.max_attempts,
-            self.max_attempts.map(NonZeroU16::get),
+            self.max_attempts
+                .and_then(|Count(attempts)| u16::try_from(attempts).ok()),
         );
         set(&mut broker.heartbeat, self.heartbeat.map(|Beat(span)| span));
         set(
@@ -267,7 +267,10 @@ impl Settings {
             count(self.max_services_per_worker),
         );
         set(&mut limits.awaited_names, count(self.max_awaited_names));
-        set(&mut limits.strikes, self.max_strikes.map(NonZeroU32::get));
+        set(
+            &mut limits.strikes,
+            self.max_strikes.map(|Count(strikes)| strikes),
+        );
         set(&mut limits.connections, count(self.max_connections));
         set(
             &mut limits.pending_handshakes,
@@ -288,8 +291,8 @@ fn bytes(size: Option<Size>) -> Option<usize> {
     size.map(|Size(bytes)| bytes)
 }
 
-fn count(number: Option<NonZeroU32>) -> Option<usize> {
-    number.map(|number| number.get() as usize)
+fn count(number: Option<Count>) -> Option<usize> {
+    number.map(|Count(number)| number as usize)
 }
 
 #[cfg(test)]
@@ -316,7 +319,7 @@ mod tests {
         assert!(range.contains("100ms to 60s"), "{range}");
         let zero = error("max-attempts = 0");
         assert!(
-            zero.contains("line 1") && zero.contains("nonzero"),
+            zero.contains("line 1") && zero.contains("1 to 65535"),
             "{zero}"
         );
         let endpoint = error("bind = [\"tcp://127.0.0.1\"]");

@@ -18,6 +18,10 @@ pub(crate) struct Beat(pub(crate) Duration);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Size(pub(crate) usize);
 
+/// A number of things: 1 to `MAX`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Count<const MAX: u32 = { u32::MAX }>(pub(crate) u32);
+
 impl FromStr for Span {
     type Err = String;
 
@@ -83,6 +87,17 @@ impl FromStr for Size {
     }
 }
 
+impl<const MAX: u32> FromStr for Count<MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|n| (1..=MAX).contains(n));
+        number
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is out of range: a number from 1 to {MAX} is allowed"))
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
@@ -129,6 +144,12 @@ from_toml!(Span, "a duration like \"500ms\", \"2s\", \"1m\" or \"1h\"");
 from_toml!(Beat, "a duration from \"100ms\" to \"60s\"");
 from_toml!(Size, "a size like 4096, \"64KiB\", \"16MiB\" or \"1GiB\"");
 
+impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Text(std::marker::PhantomData, "a number from 1 on"))
+    }
+}
+
 const MAX_MILLIS: u64 = 8760 * 3_600_000;
 const MAX_SIZE: usize = 1 << 40;
 
@@ -168,6 +189,15 @@ mod tests {
     fn a_heartbeat_has_its_range() {
         assert!("100ms".parse::<Beat>().is_ok() && "60s".parse::<Beat>().is_ok());
         assert!("99ms".parse::<Beat>().is_err() && "61s".parse::<Beat>().is_err());
+    }
+
+    #[test]
+    fn a_count_has_its_range() {
+        assert_eq!("65535".parse(), Ok(Count::<65_535>(65_535)));
+        for text in ["", "0", "-1", "65536", "many"] {
+            let error = text.parse::<Count<65_535>>().unwrap_err();
+            assert!(error.contains("1 to 65535"), "{error}");
+        }
     }
 
     #[test]

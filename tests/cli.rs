@@ -57,6 +57,24 @@ fn a_call_prints_each_part_of_the_reply_on_a_line_and_exits_with_0() {
 }
 
 #[test]
+fn bodies_and_commands_need_not_be_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = OsStr::from_bytes(b"\xff\xfe");
+    let broker = Broker::start(&[]);
+    // The same bytes in both places: the one is found in the other.
+    let line = "od -An -tx1; printf %s \"$1\" | od -An -tx1";
+    let _worker = Process::start(
+        broker
+            .scale0("worker")
+            .args(["--service", "hex", "--", "sh", "-c", line, "sh"])
+            .arg(bytes),
+    );
+    let call = run(broker.scale0("call").arg("hex").arg(bytes));
+    assert_eq!(call.stdout, " ff fe\n ff fe\n", "{call:?}");
+}
+
+#[test]
 fn a_call_reads_its_body_from_stdin() {
     let broker = Broker::start(&[]);
     let _worker = worker(&broker, &["--service", "echo", "--echo"]);

@@ -1,6 +1,8 @@
 //! `scale0 call`
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use scale0::Client;
@@ -43,9 +45,9 @@ pub(crate) fn builder(connect: &Connect) -> Result<ClientBuilder, Failed> {
     Ok(builder)
 }
 
-fn body(typed: &str) -> Result<Message, Failed> {
+fn body(typed: &OsStr) -> Result<Message, Failed> {
     if typed != "-" {
-        return Ok(typed.into());
+        return Ok(typed.as_bytes().to_vec().into());
     }
     let mut body = Vec::new();
     std::io::stdin().lock().read_to_end(&mut body)?;

@@ -1,5 +1,6 @@
 //! What can be typed. Help, completions and the man page come from these definitions.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -113,7 +114,7 @@ pub(crate) struct WorkerArguments {
     pub(crate) delay: Option<Span>,
     /// The command that answers tasks, and its arguments
     #[arg(last = true, group = "work", value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
@@ -124,7 +125,7 @@ pub(crate) struct CallArguments {
     pub(crate) service: String,
     /// The body; `-` reads it from stdin
     #[arg(default_value = "")]
-    pub(crate) body: String,
+    pub(crate) body: OsString,
     /// How long to wait for an answer; the task's time to live
     #[arg(long, value_name = "D", default_value = "30s")]
     pub(crate) timeout: Span,

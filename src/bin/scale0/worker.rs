@@ -1,5 +1,6 @@
 //! `scale0 worker`
 
+use std::ffi::OsString;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
     for fallback in &fallbacks {
         builder = builder.fallback(fallback).map_err(Failed::usage)?;
     }
-    let command: Arc<[String]> = arguments.command.clone().into();
+    let command: Arc<[OsString]> = arguments.command.clone().into();
     let delay = arguments.delay.map(|Span(span)| span);
     for name in &arguments.service {
         builder = match command.is_empty() {
@@ -91,10 +92,11 @@ async fn echo(task: Task, delay: Option<Duration>) -> Result<scale0::wire::Messa
 
 /// Runs the command on the task's body. When the task is cancelled or its deadline passes, the
 /// future is dropped and the command killed.
-async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Message, Failure> {
+async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::Message, Failure> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::new(500, "no command"));
     };
+    let name = program.display();
     let mut child = Command::new(program)
         .args(arguments)
         .env("SCALE0_SERVICE", task.service())
@@ -107,7 +109,7 @@ async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Mes
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Failure::new(500, format!("{program} cannot be started: {error}")))?;
+        .map_err(|error| Failure::new(500, format!("{name} cannot be started: {error}")))?;
     let mut group = Group(child.id());
     let (mut stdin, mut stdout) = (child.stdin.take(), child.stdout.take());
     let mut output = Vec::new();
@@ -134,7 +136,7 @@ async fn execute(task: Task, command: Arc<[String]>) -> Result<scale0::wire::Mes
     if output.len() as u64 > MAX_OUTPUT {
         return Err(Failure::new(
             500,
-            format!("{program} wrote more than {MAX_OUTPUT} bytes"),
+            format!("{name} wrote more than {MAX_OUTPUT} bytes"),
         ));
     }
     let status = child.wait().await?;

@@ -246,7 +246,12 @@ impl Driver {
             }
             Err(_) if self.link.is_some() => self.route.stayed(now),
             Err(error) => {
-                tracing::debug!(endpoint = self.route.current().map(tracing::field::display), %error, "not connected");
+                let endpoint = self.route.current().map(tracing::field::display);
+                if self.route.is_news() {
+                    tracing::warn!(endpoint, %error, "not connected, trying again");
+                } else {
+                    tracing::debug!(endpoint, %error, "not connected");
+                }
                 let pause = self.route.failed(now);
                 self.connect(pause);
             }

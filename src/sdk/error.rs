@@ -28,7 +28,7 @@ pub enum CallError {
         retry_after: Option<Duration>,
     },
     /// No answer came in time. Tasks that were never sent are safe to repeat.
-    #[error("no answer within {ttl:?}")]
+    #[error("no answer within {ttl:?}{}", if *sent { "" } else { ": it was not sent to a broker" })]
     Timeout {
         /// The task's time to live.
         ttl: Duration,

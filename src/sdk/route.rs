@@ -13,6 +13,8 @@ pub(super) struct Route {
     current: usize,
     /// Failures at the current endpoint in a row.
     failures: u32,
+    /// Endpoints whose failures are known since one of them answered last.
+    known: usize,
     backoff: Backoff,
     connected: Option<Time>,
 }
@@ -24,6 +26,7 @@ impl Route {
             endpoints,
             current: 0,
             failures: 0,
+            known: 0,
             backoff,
             connected: None,
         }
@@ -43,12 +46,19 @@ impl Route {
     pub(super) fn connected(&mut self, now: Time) {
         self.connected = Some(now);
         self.failures = 0;
+        self.known = 0;
     }
 
     /// The preferred endpoint answers again, and is used from here.
     pub(super) fn returned(&mut self, now: Time) {
         self.current = 0;
         self.connected(now);
+    }
+
+    /// Whether a failure to connect to the current endpoint would be the first since one of them
+    /// answered: somebody should hear of that, once.
+    pub(super) fn is_news(&self) -> bool {
+        self.failures == 0 && self.known < self.endpoints.len()
     }
 
     /// The current endpoint could not be reached, or was lost: how long to wait before the next
@@ -65,6 +75,7 @@ impl Route {
         self.failures += 1;
         if self.failures >= TRIES {
             self.failures = 0;
+            self.known += 1;
             self.current = (self.current + 1) % self.endpoints.len().max(1);
         }
         self.backoff.failed()
@@ -114,6 +125,23 @@ mod tests {
         }
         let expected = [0, 0, 1, 1, 2, 2, 0].map(|n| format!("tcp://h{n}:1"));
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn each_endpoints_failure_is_news_once_until_one_answers() {
+        let mut route = route(2);
+        let mut news = |tries: usize| -> Vec<bool> {
+            let told = (0..tries).map(|_| {
+                let news = route.is_news();
+                route.failed(Time::ZERO);
+                news
+            });
+            let told = told.collect();
+            route.connected(Time::ZERO);
+            told
+        };
+        assert_eq!(news(6), [true, false, true, false, false, false]);
+        assert_eq!(news(1), [true]);
     }
 
     #[test]

@@ -104,7 +104,11 @@ impl Station {
                 Some(link)
             }
             Err(error) => {
-                tracing::debug!(%endpoint, %error, "not connected");
+                if self.route.is_news() {
+                    tracing::warn!(%endpoint, %error, "not connected, trying again");
+                } else {
+                    tracing::debug!(%endpoint, %error, "not connected");
+                }
                 let pause = self.route.failed(self.clock.now());
                 tokio::time::sleep(pause).await;
                 None

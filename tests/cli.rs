@@ -111,6 +111,17 @@ fn what_cannot_be_meant_exits_with_2() {
         &["worker", "--echo"],
         &["worker", "--service", "echo", "--echo", "--", "cat"],
         &["worker", "--service", "echo", "--echo", "--capacity", "0"],
+        &["worker", "--service", "echo", "--delay", "1s", "--", "cat"],
+        &["worker", "--service", "s0.echo", "--echo"],
+        &[
+            "worker",
+            "--service",
+            "echo",
+            "--echo",
+            "--connect",
+            "tcp://*:5555",
+        ],
+        &["call", "echo", "--connect", "tcp://127.0.0.1:0"],
         &["broker", "--heartbeat", "1ms"],
         &["broker", "--config", "/nonexistent/scale0.toml"],
     ] {

@@ -153,6 +153,9 @@ pub enum BuildError {
     /// The same service twice.
     #[error("service {0} has two handlers")]
     Twice(String),
+    /// A name that only the broker itself may use.
+    #[error("service {0}: names beginning with s0. or mmi. are the broker's own, choose another")]
+    Reserved(String),
     /// The system has no randomness.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -261,10 +261,16 @@ impl WorkerBuilder {
     /// # Errors
     /// No service, the same one twice, or a name that cannot be one.
     pub fn build(self) -> Result<Worker, BuildError> {
+        // What other brokers keep for themselves is theirs to say.
+        let reserved = match self.dialect {
+            Dialect::Scale0 => self.services.keys().find(|name| name.is_reserved()),
+            _ => None,
+        };
         match &self.error {
             Some(Mistake::Name(error)) => Err((*error).into()),
             Some(Mistake::Service(name)) => Err(BuildError::Twice(name.clone())),
             None if self.services.is_empty() => Err(BuildError::NoService),
+            None if let Some(name) = reserved => Err(BuildError::Reserved(name.to_string())),
             None => Ok(Worker { settings: self }),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use scale0::wire::Endpoint;
+use scale0::wire::{Endpoint, EndpointError, Host};
 
 use crate::logging::Logging;
 use crate::settings::Settings;
@@ -79,7 +79,7 @@ pub(crate) struct BrokerArguments {
 pub(crate) struct Connect {
     /// The broker's endpoint; may be repeated: further ones are used while those before them cannot
     /// be reached
-    #[arg(long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT)]
+    #[arg(long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = target)]
     pub(crate) connect: Vec<Endpoint>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct WorkerArguments {
     #[arg(long, group = "work")]
     pub(crate) echo: bool,
     /// With --echo: wait so long before each answer
-    #[arg(long, value_name = "D", requires = "echo")]
+    #[arg(long, value_name = "D", requires = "echo", conflicts_with = "command")]
     pub(crate) delay: Option<Span>,
     /// The command that answers tasks, and its arguments
     #[arg(last = true, group = "work", value_name = "COMMAND")]
@@ -204,6 +204,19 @@ impl Connect {
         let mut all = self.connect.iter().map(Endpoint::to_string);
         let first = all.next().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         (first, all.collect())
+    }
+}
+
+/// An endpoint to connect to. `*` and port 0 are for binding, and nobody would ever be there.
+fn target(text: &str) -> Result<Endpoint, String> {
+    let endpoint = text
+        .parse()
+        .map_err(|error: EndpointError| error.to_string())?;
+    match &endpoint {
+        Endpoint::Tcp { host, port } if *host == Host::Any || *port == 0 => Err(format!(
+            "`{text}` is for binding only: name the broker's host and port, like {DEFAULT_ENDPOINT}"
+        )),
+        _ => Ok(endpoint),
     }
 }
 

@@ -96,6 +96,7 @@ fn a_call_that_failed_exits_with_1() {
         call.stderr.contains("500") && call.stderr.contains("sorry"),
         "{call:?}"
     );
+    assert_eq!(call.stderr.lines().count(), 1, "{call:?}");
 }
 
 #[test]

@@ -13,10 +13,10 @@ use crate::wire::EndpointError;
 #[non_exhaustive]
 pub enum CallError {
     /// The worker answered with a code of 400 or more.
-    #[error("the worker answered {}: {}", .0.code(), .0.text())]
+    #[error("the worker answered {}{}", .0.code(), after_colon(.0.text().trim_end()))]
     Failed(Reply),
     /// The broker refused the task or gave it up.
-    #[error("{status}{}{text}", if text.is_empty() { "" } else { ": " })]
+    #[error("{status}{}", after_colon(text))]
     Refused {
         /// Why.
         status: Status,
@@ -90,6 +90,14 @@ impl CallError {
             Self::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+/// The text behind a colon, if there is one.
+fn after_colon(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text => format!(": {text}"),
     }
 }
 

@@ -62,7 +62,7 @@ fn bodies_and_commands_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStrExt;
     let bytes = OsStr::from_bytes(b"\xff\xfe");
     let broker = Broker::start(&[]);
-    // The same bytes in both places: the one is found in the other.
+    // What comes on stdin, and what the command was started with.
     let line = "od -An -tx1; printf %s \"$1\" | od -An -tx1";
     let _worker = Process::start(
         broker
@@ -84,6 +84,16 @@ fn a_call_reads_its_body_from_stdin() {
     call.hush();
     assert_eq!([call.line(), call.line()], ["one", "two"]);
     assert_eq!(call.finish().code, Some(0));
+}
+
+#[test]
+fn a_body_without_end_is_too_large_before_it_fills_the_memory() {
+    let zeros = std::fs::File::open("/dev/zero").unwrap();
+    let call = scale0().args(["call", "echo", "-"]).stdin(zeros).output();
+    let call = call.unwrap();
+    let stderr = String::from_utf8(call.stderr).unwrap();
+    assert_eq!(call.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("16777216 bytes are allowed"), "{stderr}");
 }
 
 #[test]

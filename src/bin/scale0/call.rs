@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use scale0::Client;
+use scale0::limits::Limits;
 use scale0::sdk::ClientBuilder;
 use scale0::wire::Message;
 
@@ -49,8 +50,16 @@ fn body(typed: &OsStr) -> Result<Message, Failed> {
     if typed != "-" {
         return Ok(typed.as_bytes().to_vec().into());
     }
+    // One byte more than a task may have tells that it is too much, however much follows.
+    let limit = Limits::default().message;
     let mut body = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut body)?;
+    let stdin = std::io::stdin().lock();
+    stdin.take(limit as u64 + 1).read_to_end(&mut body)?;
+    if body.len() > limit {
+        return Err(Failed::Usage(format!(
+            "the body on stdin is too large: {limit} bytes are allowed"
+        )));
+    }
     Ok(body.into())
 }
 

@@ -203,6 +203,26 @@ async fn failures_and_panics_of_handlers_reach_the_caller() {
 }
 
 #[tokio::test]
+async fn a_handler_that_panics_before_it_has_a_future_answers_500_too() {
+    let (_broker, endpoint) = broker();
+    let _worker = Hired::new(worker(&endpoint).service("echo", echo).service(
+        "panic",
+        |task: Task| -> std::future::Ready<Result<Message, Failure>> {
+            assert!(task.body().is_empty(), "on purpose");
+            std::future::ready(Ok(Message::default()))
+        },
+    ));
+    let client = Client::connect(&endpoint).unwrap();
+    let failed = soon(client.call("panic", "now")).await.unwrap_err();
+    assert_eq!(failed.code(), Some(500));
+    assert_eq!(
+        soon(client.call("echo", "on")).await.unwrap().text(),
+        "on",
+        "the worker goes on"
+    );
+}
+
+#[tokio::test]
 async fn errors_say_whether_a_repeat_is_safe() {
     let (_broker, endpoint) = broker();
     let _worker = Hired::new(worker(&endpoint).service("slow", async |_| {

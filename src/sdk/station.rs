@@ -288,7 +288,9 @@ impl<'a> Shift<'a> {
             job,
             partials: self.partials.0.clone(),
         };
-        let abort = self.running.spawn((service.handler)(task));
+        let handler = Arc::clone(&service.handler);
+        // Called in there, so that whatever panics is the task and not the worker.
+        let abort = self.running.spawn(async move { handler(task).await });
         self.tokens.insert(abort.id(), token.clone());
         self.aborts.insert(token, abort);
         Ok(())

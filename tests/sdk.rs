@@ -380,6 +380,52 @@ async fn a_worker_that_stops_finishes_what_it_has_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_worker_that_stops_leaves_no_task_behind_that_was_on_its_way() {
+    let (_broker, endpoint) = broker();
+    let client = Client::connect(&endpoint).unwrap();
+    let _other = Hired::new(worker(&endpoint).service("echo", echo));
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for _ in 0..300 {
+                    client.call("echo", "a").await?;
+                }
+                Ok::<_, CallError>(())
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        let brief = Hired::new(worker(&endpoint).service("echo", echo));
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        soon(brief.dismiss()).await;
+    }
+    for asked in asking {
+        soon(asked).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_ends_with_its_drain_timeout_whatever_its_handlers_do() {
+    let (_broker, endpoint) = broker();
+    let (took, mut taken) = mpsc::unbounded_channel();
+    let stuck = Hired::new(
+        worker(&endpoint)
+            .drain_timeout(Duration::from_millis(100))
+            .service("job", move |_| {
+                took.send(()).unwrap();
+                std::future::pending::<Result<&str, Failure>>()
+            }),
+    );
+    let client = Client::connect(&endpoint).unwrap();
+    let lost = tokio::spawn(client.request("job").call());
+    soon(taken.recv()).await.unwrap();
+    soon(stuck.dismiss()).await;
+    let error = soon(lost).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some(502), "nobody says that it was cancelled");
+}
+
+#[tokio::test]
 async fn after_a_brokers_restart_everybody_comes_back_and_what_is_safe_is_sent_again() {
     let (broker, endpoint) = broker();
     let (took, mut taken) = mpsc::unbounded_channel();

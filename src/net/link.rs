@@ -19,6 +19,7 @@ use crate::wire::{Endpoint, Piece};
 #[derive(Debug)]
 pub struct Link {
     clock: Clock,
+    heard_at: Time,
     session: Session,
     reader: ReadHalf,
     writer: WriteHalf,
@@ -69,6 +70,7 @@ impl Link {
         let now = clock.now();
         let mut link = Self {
             clock,
+            heard_at: now,
             session: Session::new(now, config),
             reader,
             writer,
@@ -98,6 +100,12 @@ impl Link {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.session.waiting()
+    }
+
+    /// When bytes last came from the peer: a large message is a sign of life before it is whole.
+    #[must_use]
+    pub fn heard_at(&self) -> Time {
+        self.heard_at
     }
 
     /// The next thing the peer says; or `None` once less than `full` bytes wait to be written, if
@@ -182,6 +190,7 @@ impl Link {
             if self.filled == 0 {
                 return Poll::Ready(Err(LinkError::Closed));
             }
+            self.heard_at = self.clock.now();
         }
     }
 

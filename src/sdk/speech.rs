@@ -72,6 +72,8 @@ pub(super) enum ToWorker {
     Cancel(Bytes),
     /// A sign of life.
     Beat,
+    /// The answer to the PING of this number.
+    Pong(Id),
     /// One that wants an answer.
     Ping(Id),
     /// The broker does not know us.
@@ -284,6 +286,17 @@ pub(super) fn beat<R>(
     }
 }
 
+/// A worker wants no more tasks, in S0/1: a PING with a capacity of 0. Its PONG carries `id`.
+pub(super) fn pause<R>(id: Id, promise: Duration, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    let header = Header {
+        flags: flag::CAP,
+        ms: millis(promise),
+        id,
+        ..Header::of(command::PING)
+    };
+    send(&[Piece::Part(&header.frame())])
+}
+
 /// A worker answers PING; `None` where the dialect has none.
 pub(super) fn pong<R>(dialect: Dialect, id: Id, send: impl FnOnce(&[Piece<'_>]) -> R) -> Option<R> {
     (dialect == Dialect::Scale0).then(|| {
@@ -434,7 +447,7 @@ fn hear_scale0_as_worker(mut message: Message, limits: &Limits) -> ToWorker {
         command::CONNECT => ToWorker::Unknown,
         command::CONFIG => ToWorker::Config(ms),
         command::PING => ToWorker::Ping(header.id),
-        command::PONG => ToWorker::Beat,
+        command::PONG => ToWorker::Pong(header.id),
         command::BYE => ToWorker::Bye,
         command::ERROR => ToWorker::Refused {
             status: Status::new(header.code),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id as RunId, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{BuildError, Failure};
 use super::reply::Outcome;
@@ -16,6 +17,7 @@ use super::speech::{self, Job, Presence, ToWorker};
 use super::worker::{Part, Task, WorkerBuilder};
 use super::{HEARTBEAT, session_config};
 use crate::net::{Backoff, Clock, Link, LinkError, entropy};
+use crate::protocol::Id;
 use crate::session::{self, Heard};
 use crate::time::{Time, earliest};
 use crate::wire::{Builder, Message};
@@ -129,13 +131,23 @@ struct Shift<'a> {
     partials: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     /// Partial replies for a dialect that knows none.
     gathered: HashMap<Bytes, Builder>,
-    /// Last time that something was sent, and heard.
+    /// Last time that something was sent.
     told: Time,
-    heard: Time,
     /// The broker's own promise.
     promise: Duration,
-    /// No more tasks are wanted; whatever runs has until then.
-    until: Option<Time>,
+    /// The attempt to reach the preferred endpoint.
+    returning: Option<AbortOnDropHandle<Result<Link, LinkError>>>,
+    parting: Option<Parting>,
+}
+
+/// No more tasks are wanted on this connection.
+struct Parting {
+    /// Whatever runs has until then.
+    until: Time,
+    /// The broker knows: no task is on its way to us.
+    agreed: bool,
+    /// Where the work goes on; `None` when it ends.
+    next: Option<Box<Link>>,
 }
 
 impl<'a> Shift<'a> {
@@ -150,9 +162,9 @@ impl<'a> Shift<'a> {
             partials: mpsc::channel(PARTIALS),
             gathered: HashMap::new(),
             told: now,
-            heard: now,
             promise: BROKER_PROMISE,
-            until: None,
+            returning: None,
+            parting: None,
         }
     }
 
@@ -160,61 +172,48 @@ impl<'a> Shift<'a> {
         if self.announce().is_err() {
             return Over::Lost;
         }
-        let mut returning: Option<tokio::task::JoinHandle<Result<Link, LinkError>>> = None;
         loop {
-            if self.until.is_some() && self.running.is_empty() {
+            if self.is_done() {
                 return self.leave().await;
             }
             if self.link.push().is_err() {
                 return Over::Lost;
             }
-            let wake = self.wake_at();
-            let sleep = tokio::time::sleep_until(self.station.clock.instant(wake));
+            let sleep = tokio::time::sleep_until(self.station.clock.instant(self.wake_at()));
             let room = self.link.waiting() < HIGH_WATER;
-            tokio::select! {
-                heard = self.link.heard(HIGH_WATER) => if self.hear(heard).is_err() {
-                    return Over::Lost;
-                },
-                Some(done) = self.running.join_next_with_id() => if self.finished(done).is_err() {
-                    return Over::Lost;
-                },
-                Some((token, body)) = self.partials.1.recv(), if room => if self.partial(token, body).is_err() {
-                    return Over::Lost;
-                },
-                () = stop.cancelled(), if self.until.is_none() => if self.begin_drain().is_err() {
-                    return Over::Lost;
-                },
-                link = joined(&mut returning) => {
-                    returning = None;
+            let stopping = (self.parting.as_ref()).is_some_and(|parting| parting.next.is_none());
+            let went_on = tokio::select! {
+                heard = self.link.heard(HIGH_WATER) => self.hear(heard),
+                Some(done) = self.running.join_next_with_id() => self.finished(done),
+                Some((token, body)) = self.partials.1.recv(), if room => self.partial(token, body),
+                () = stop.cancelled(), if !stopping => self.part(None),
+                link = joined(&mut self.returning) => {
+                    self.returning = None;
                     match link {
-                        Some(link) if self.running.is_empty() && self.until.is_none() => {
-                            let _ = self.leave().await;
-                            return Over::Moved(Box::new(link));
+                        Some(link) if self.parting.is_none() => self.part(Some(Box::new(link))),
+                        _ => {
+                            self.station.route.stayed(self.station.clock.now());
+                            Ok(())
                         }
-                        _ => self.station.route.stayed(self.station.clock.now()),
                     }
                 }
-                () = sleep => {
-                    let now = self.station.clock.now();
-                    if self.wake(now).is_err() {
-                        return Over::Lost;
-                    }
-                    if returning.is_none()
-                        && self.station.route.return_at().is_some_and(|at| at <= now)
-                        && let Some(endpoint) = self.station.route.preferred().cloned()
-                    {
-                        let (config, clock) = (Arc::clone(&self.station.config), self.station.clock);
-                        returning = Some(tokio::spawn(async move { Link::open(&endpoint, config, clock).await }));
-                    }
-                }
+                () = sleep => self.wake(self.station.clock.now()),
+            };
+            if went_on.is_err() {
+                return Over::Lost;
             }
         }
     }
 
-    fn announce(&mut self) -> Result<(), session::Error> {
+    /// All services, or none when no more tasks are wanted.
+    fn announce(&mut self) -> Result<(), Lost> {
         let dialect = self.station.settings.dialect;
-        let Self { link, station, .. } = self;
-        speech::announce(dialect, &station.presence, |pieces| link.send(pieces))?;
+        let link = &mut self.link;
+        let mut presence = self.station.presence.clone();
+        if self.parting.is_some() {
+            presence.offers.clear();
+        }
+        speech::announce(dialect, &presence, |pieces| link.send(pieces)).map_err(|_| Lost)?;
         self.told = self.station.clock.now();
         Ok(())
     }
@@ -222,7 +221,6 @@ impl<'a> Shift<'a> {
     /// Everything that has been read.
     fn hear(&mut self, mut next: Result<Option<Heard>, LinkError>) -> Result<(), Lost> {
         while let Some(heard) = next.map_err(|_| Lost)? {
-            self.heard = self.station.clock.now();
             if let Heard::Message(message) = heard {
                 self.message(message)?;
             }
@@ -248,7 +246,13 @@ impl<'a> Shift<'a> {
                     .unwrap_or(Ok(()))
                     .map_err(|_| Lost)
             }
-            ToWorker::Unknown => self.announce().map_err(|_| Lost),
+            ToWorker::Unknown => self.announce(),
+            ToWorker::Pong(id) => {
+                if let Some(parting) = &mut self.parting {
+                    parting.agreed |= id == PARTING;
+                }
+                Ok(())
+            }
             ToWorker::Config(promise) => {
                 if !promise.is_zero() {
                     self.promise = promise;
@@ -353,16 +357,30 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    /// No more tasks: an empty announcement. Majordomo has no such word; a worker of its that is
-    /// idle just says goodbye.
-    fn begin_drain(&mut self) -> Result<(), Lost> {
-        let now = self.station.clock.now();
-        self.until = Some(now + self.station.settings.drain_timeout);
-        if self.station.settings.dialect.is_majordomo() {
+    /// No more tasks: an empty announcement, and a capacity of 0, which counts at once and whose
+    /// answer comes behind every task that was under way. Majordomo has no such words; a worker of
+    /// its that is idle just says goodbye.
+    fn part(&mut self, next: Option<Box<Link>>) -> Result<(), Lost> {
+        let dialect = self.station.settings.dialect;
+        self.parting = Some(Parting {
+            until: self.station.clock.now() + self.station.settings.drain_timeout,
+            agreed: dialect.is_majordomo(),
+            next,
+        });
+        if dialect.is_majordomo() {
             return Ok(());
         }
-        self.station.presence.offers.clear();
-        self.announce().map_err(|_| Lost)
+        self.announce()?;
+        let (promise, link) = (self.station.settings.heartbeat, &mut self.link);
+        speech::pause(PARTING, promise, |pieces| link.send(pieces)).map_err(|_| Lost)
+    }
+
+    /// Whether nothing is left to do here, or no time to do it.
+    fn is_done(&self) -> bool {
+        self.parting.as_ref().is_some_and(|parting| {
+            let late = parting.next.is_none() && parting.until <= self.station.clock.now();
+            late || parting.agreed && self.running.is_empty()
+        })
     }
 
     /// Says goodbye.
@@ -372,14 +390,26 @@ impl<'a> Shift<'a> {
         // A broker that does not hear it sees the connection end.
         let _ = speech::bye(dialect, |pieces| link.send(pieces));
         let _ = tokio::time::timeout(FAREWELL, self.link.flush()).await;
-        Over::Stopped
+        let next = self.parting.take().and_then(|parting| parting.next);
+        next.map_or(Over::Stopped, Over::Moved)
     }
 
     fn wake_at(&self) -> Time {
         let beat = self.told + self.beat_interval();
-        let silence = self.heard + self.promise * 3 + Duration::from_millis(500);
-        let others = earliest(self.until, self.station.route.return_at());
-        beat.min(silence).min(others.unwrap_or(beat))
+        let parting = self.parting.as_ref().map(|parting| parting.until);
+        let others = earliest(parting, self.return_at());
+        beat.min(self.silence_ends()).min(others.unwrap_or(beat))
+    }
+
+    /// When a broker that says nothing is given up.
+    fn silence_ends(&self) -> Time {
+        self.link.heard_at() + self.promise * 3 + Duration::from_millis(500)
+    }
+
+    /// When to try the preferred endpoint again.
+    fn return_at(&self) -> Option<Time> {
+        let able = self.returning.is_none() && self.parting.is_none();
+        able.then(|| self.station.route.return_at()).flatten()
     }
 
     fn beat_interval(&self) -> Duration {
@@ -391,11 +421,23 @@ impl<'a> Shift<'a> {
     }
 
     fn wake(&mut self, now: Time) -> Result<(), Lost> {
-        if self.heard + self.promise * 3 + Duration::from_millis(500) <= now {
+        if self.silence_ends() <= now {
             return Err(Lost);
         }
-        if self.until.is_some_and(|until| until <= now) {
-            self.running.abort_all();
+        if self.return_at().is_some_and(|at| at <= now)
+            && let Some(endpoint) = self.station.route.preferred().cloned()
+        {
+            let (config, clock) = (Arc::clone(&self.station.config), self.station.clock);
+            let attempt = async move { Link::open(&endpoint, config, clock).await };
+            self.returning = Some(AbortOnDropHandle::new(tokio::spawn(attempt)));
+        }
+        // The tasks here take too long for a move: back to work, and another try later.
+        if (self.parting.as_ref())
+            .is_some_and(|parting| parting.next.is_some() && parting.until <= now)
+        {
+            self.parting = None;
+            self.station.route.stayed(now);
+            self.announce()?;
         }
         if self.told + self.beat_interval() <= now {
             let settings = &self.station.settings;
@@ -415,7 +457,7 @@ impl<'a> Shift<'a> {
 struct Lost;
 
 async fn joined(
-    returning: &mut Option<tokio::task::JoinHandle<Result<Link, LinkError>>>,
+    returning: &mut Option<AbortOnDropHandle<Result<Link, LinkError>>>,
 ) -> Option<Link> {
     match returning {
         Some(handle) => handle.await.ok().and_then(Result::ok),
@@ -423,6 +465,8 @@ async fn joined(
     }
 }
 
+/// Names the PING whose answer ends the flow of tasks.
+const PARTING: Id = Id(*b"farewell");
 /// Partial replies that wait to be written.
 const PARTIALS: usize = 16;
 /// Bytes that may wait to be written before handlers wait with their parts.

@@ -31,12 +31,8 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<(ReadHalf, WriteHalf)> {
         } => split_tcp(TcpStream::connect((name.as_str(), *port)).await?),
         Endpoint::Ipc { path } => Ok(split_ipc(UnixStream::connect(path).await?)),
         Endpoint::Abstract { name } => {
-            use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            // An abstract socket is there or it is not: connecting does not wait.
-            let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-            stream.set_nonblocking(true)?;
-            Ok(split_ipc(UnixStream::from_std(stream)?))
+            // The system's own way to write such a name; tokio knows it.
+            Ok(split_ipc(UnixStream::connect(format!("\0{name}")).await?))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 
 use super::stream::{Address, ReadHalf, WriteHalf, split_ipc, split_tcp};
 use crate::wire::{Endpoint, Host};
@@ -57,7 +57,7 @@ impl Listener {
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
         let bound = match endpoint {
             Endpoint::Tcp { host, port } => bind_tcp(host, *port).await,
-            Endpoint::Ipc { path } => bind_ipc(Path::new(path)),
+            Endpoint::Ipc { path } => bind_ipc(Path::new(path)).await,
             Endpoint::Abstract { name } => bind_abstract(name),
         };
         bound.map_err(|source| match source.kind() {
@@ -150,12 +150,12 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn bind_ipc(path: &Path) -> io::Result<Listener> {
+async fn bind_ipc(path: &Path) -> io::Result<Listener> {
     let endpoint = Endpoint::Ipc {
         path: path.to_string_lossy().into_owned(),
     };
     let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path).await => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)?
         }
@@ -168,8 +168,9 @@ fn bind_ipc(path: &Path) -> io::Result<Listener> {
 }
 
 /// Whether a path is a socket on which nobody listens any more: its process was killed.
-fn is_stale(path: &Path) -> bool {
-    let refused = std::os::unix::net::UnixStream::connect(path).err();
+/// One whose process is too busy to accept says "again" at once, and is alive.
+async fn is_stale(path: &Path) -> bool {
+    let refused = UnixStream::connect(path).await.err();
     is_socket(path) && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -198,3 +199,28 @@ fn bind_abstract(name: &str) -> io::Result<Listener> {
 }
 
 const BACKLOG: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_whose_process_does_not_accept_is_in_use_and_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        let address = socket2::SockAddr::unix(&path).unwrap();
+        socket.bind(&address).unwrap();
+        socket.listen(0).unwrap();
+        let mut crowd = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path).await {
+            crowd.push(stream);
+        }
+        let endpoint = Endpoint::Ipc {
+            path: path.to_string_lossy().into_owned(),
+        };
+        let bound = Listener::bind(&endpoint).await;
+        assert!(matches!(bound, Err(BindError::InUse { .. })));
+    }
+}

@@ -238,6 +238,20 @@ fn a_command_gets_the_body_and_its_output_is_the_reply() {
 }
 
 #[test]
+fn a_command_that_writes_too_much_before_it_reads_fails_at_once() {
+    let broker = Broker::start(&[]);
+    let _worker = shell(&broker, "flood", "exec cat /dev/zero");
+    broker.await_workers(1);
+    let body = "a".repeat(1 << 20);
+    let mut command = broker.scale0("call");
+    let mut process = Process::start(command.args(["--timeout", "20s", "flood", "-"]));
+    process.say(&body);
+    process.hush();
+    let finished = process.finish();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+}
+
+#[test]
 fn a_command_is_killed_with_all_it_started_when_its_time_is_over() {
     let broker = Broker::start(&[]);
     let directory = tempfile::tempdir().unwrap();

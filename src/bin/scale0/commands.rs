@@ -39,7 +39,8 @@ pub(crate) enum Command {
     ///
     /// Each task is answered by itself (--echo), or by a command: it gets the body on stdin (the
     /// parts joined), its stdout is the reply, its exit code decides between 200 and 500, and the
-    /// task's deadline kills it.
+    /// task's deadline kills it with all that it has started. A worker that is itself killed with
+    /// SIGKILL cannot do that: use SIGTERM.
     Worker(WorkerArguments),
     /// Call a service
     ///

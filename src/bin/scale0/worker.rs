@@ -123,22 +123,21 @@ async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::M
             }
         }
         drop(stdin);
+        Ok(())
     };
     let collect = async {
-        match &mut stdout {
+        if let Some(stdout) = &mut stdout {
             // One byte more than allowed tells that it is too much.
-            Some(stdout) => stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await,
-            None => Ok(0),
+            let read = stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
+            if read as u64 > MAX_OUTPUT {
+                let text = format!("{name} wrote more than {MAX_OUTPUT} bytes");
+                return Err(Failure::new(500, text));
+            }
         }
+        Ok(())
     };
-    let (_, collected) = tokio::join!(feed, collect);
-    collected?;
-    if output.len() as u64 > MAX_OUTPUT {
-        return Err(Failure::new(
-            500,
-            format!("{name} wrote more than {MAX_OUTPUT} bytes"),
-        ));
-    }
+    // Too much output ends it all: a command that waits for us to read would not read its stdin.
+    tokio::try_join!(feed, collect)?;
     let status = child.wait().await?;
     // Its number may be another's from here on.
     group.0 = None;
@@ -149,7 +148,9 @@ async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::M
     }
 }
 
-/// The processes of a command, by the id of the first; killed if they are not waited for.
+/// The processes of a command, by the id of the first; killed if they are not waited for. If this
+/// program is killed itself, without a chance to do anything, they go on until they find that
+/// nobody reads their stdout.
 struct Group(Option<u32>);
 
 impl Drop for Group {

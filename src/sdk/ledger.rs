@@ -3,7 +3,7 @@
 //!
 //! Pure: time and outcomes in, decisions out. `S` is whoever waits for the answer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,8 +31,8 @@ pub(super) struct Question {
 #[derive(Debug)]
 pub(super) struct Ledger<S> {
     calls: BTreeMap<u64, Open<S>>,
-    /// Calls to send, in order.
-    unsent: VecDeque<u64>,
+    /// Calls to send; their numbers are their order.
+    unsent: BTreeSet<u64>,
     deadlines: BTreeSet<(Time, u64)>,
     /// Calls that may be under way on a connection.
     window: usize,
@@ -68,7 +68,7 @@ impl<S> Ledger<S> {
     pub(super) fn new(window: usize) -> Self {
         Self {
             calls: BTreeMap::new(),
-            unsent: VecDeque::new(),
+            unsent: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             window,
             under_way: 0,
@@ -79,7 +79,7 @@ impl<S> Ledger<S> {
     pub(super) fn submit(&mut self, now: Time, id: u64, question: Question, who: S) {
         let deadline = now + question.ttl;
         self.deadlines.insert((deadline, id));
-        self.unsent.push_back(id);
+        self.unsent.insert(id);
         self.calls.insert(
             id,
             Open {
@@ -100,20 +100,17 @@ impl<S> Ledger<S> {
         now: Time,
         link: u32,
     ) -> Option<(u64, Question, Duration)> {
-        while self.under_way < self.window {
-            let id = self.unsent.pop_front()?;
-            // What has been cancelled meanwhile is no longer there.
-            let Some(call) = self.calls.get_mut(&id) else {
-                continue;
-            };
-            call.sent = Some(link);
-            self.deadlines.remove(&(call.due, id));
-            call.due = call.deadline + GRACE;
-            self.deadlines.insert((call.due, id));
-            self.under_way += 1;
-            return Some((id, call.question.clone(), now.until(call.deadline)));
+        if self.under_way >= self.window {
+            return None;
         }
-        None
+        let id = self.unsent.pop_first()?;
+        let call = self.calls.get_mut(&id)?;
+        call.sent = Some(link);
+        self.deadlines.remove(&(call.due, id));
+        call.due = call.deadline + GRACE;
+        self.deadlines.insert((call.due, id));
+        self.under_way += 1;
+        Some((id, call.question.clone(), now.until(call.deadline)))
     }
 
     /// Whether something waits to be sent that may be.
@@ -171,7 +168,7 @@ impl<S> Ledger<S> {
                     call.due = call.deadline;
                     self.deadlines.insert((call.due, id));
                     self.under_way -= 1;
-                    self.unsent.push_front(id);
+                    self.unsent.insert(id);
                 }
                 _ => unknown.extend(self.take(id)),
             }
@@ -217,6 +214,7 @@ impl<S> Ledger<S> {
     fn take(&mut self, id: u64) -> Option<Ended<S>> {
         let call = self.calls.remove(&id)?;
         self.deadlines.remove(&(call.due, id));
+        self.unsent.remove(&id);
         self.under_way -= usize::from(call.sent.is_some());
         Some(Ended {
             id,
@@ -340,5 +338,16 @@ mod tests {
         assert_eq!(ledger.cancel(second), None, "never sent");
         assert_eq!(ledger.cancel(first), Some(1));
         assert_eq!(sent(&mut ledger, 1), [third]);
+    }
+
+    #[test]
+    fn calls_that_end_before_a_connection_leave_nothing_behind() {
+        let mut ledger = ledger();
+        for id in 0..10 {
+            ledger.submit(Time::ZERO, id, question(false), "call");
+        }
+        assert!(ledger.cancel(0).is_none());
+        while ledger.expire(Time::from_millis(1000)).is_some() {}
+        assert!(ledger.is_empty() && ledger.unsent.is_empty() && !ledger.has_to_send());
     }
 }

@@ -13,6 +13,12 @@ pub enum PropertyError {
     /// A name of no bytes.
     #[error("property without a name")]
     Nameless,
+    /// A name beyond its length octet.
+    #[error("property name of {len} bytes, limit 255")]
+    NameTooLong {
+        /// Its length.
+        len: usize,
+    },
     /// A name or value that claims more bytes than there are.
     #[error("property cut short, {left} bytes left")]
     Cut {
@@ -98,12 +104,16 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// Appends one property. Names are at most 255 bytes and values below 2^32; both are our own.
+/// Appends one property. A name is cut to 255 bytes and a value to 2^32 - 1, so that the list
+/// stays one; whoever takes names from others checks them first.
 pub fn push_property(name: &str, value: &[u8], out: &mut Vec<u8>) {
-    let name_len = u8::try_from(name.len()).unwrap_or(u8::MAX);
+    let name = name.as_bytes();
+    let name = name.get(..MAX_NAME).unwrap_or(name);
+    let value = value.get(..u32::MAX as usize).unwrap_or(value);
+    // Cut above: both lengths fit.
+    out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(name);
     let value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
-    out.push(name_len);
-    out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&value_len.to_be_bytes());
     out.extend_from_slice(value);
 }
@@ -212,6 +222,7 @@ fn split_property(list: &[u8]) -> Result<(Property<'_>, &[u8]), PropertyError> {
 
 const SOCKET_TYPE: &str = "Socket-Type";
 const IDENTITY: &str = "Identity";
+const MAX_NAME: usize = 255;
 const MAX_IDENTITY: usize = 255;
 
 #[cfg(test)]
@@ -228,6 +239,16 @@ mod tests {
 
     fn read(properties: &[(&str, &[u8])]) -> Result<Metadata, Error> {
         Metadata::read(&list(properties), &Limits::default())
+    }
+
+    #[test]
+    fn a_name_too_long_does_not_spoil_the_list() {
+        let mut list = Vec::new();
+        push_property(&"n".repeat(300), b"1", &mut list);
+        push_property("next", b"2", &mut list);
+        let read = Properties::read(&list, 2).unwrap();
+        assert_eq!(read.find(&"n".repeat(255)), Some(&b"1"[..]));
+        assert_eq!(read.find("next"), Some(&b"2"[..]));
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl Stream {
         let last = match &next {
             Ok(reply) => {
                 self.unread
-                    .fetch_sub(reply.body.wire().len(), Ordering::Relaxed);
+                    .fetch_sub(driver::cost(reply), Ordering::Relaxed);
                 reply.is_final()
             }
             Err(_) => true,

@@ -18,6 +18,7 @@ use super::{HEARTBEAT, session_config};
 use crate::limits::Limits;
 use crate::net::{Backoff, Clock, Link, LinkError};
 use crate::session::{self, Heard};
+use crate::time::Time;
 use crate::wire::{Builder, Endpoint, Message};
 
 /// What a client tells its driver.
@@ -52,7 +53,7 @@ pub(super) enum Sink {
 impl Sink {
     /// Takes a partial reply; false if that is too much.
     fn partial(&mut self, reply: Reply, limit: usize) -> bool {
-        let bytes = reply.body.wire().len();
+        let bytes = cost(&reply);
         match self {
             Self::Whole { gathered, size, .. } => {
                 *size += bytes;
@@ -83,12 +84,17 @@ impl Sink {
             }
             Self::Stream { replies, unread } => {
                 if let Ok(reply) = &result {
-                    unread.fetch_add(reply.body.wire().len(), Ordering::Relaxed);
+                    unread.fetch_add(cost(reply), Ordering::Relaxed);
                 }
                 let _ = replies.send(result);
             }
         }
     }
+}
+
+/// What keeping a reply takes, in bytes: an empty one is not free.
+pub(super) fn cost(reply: &Reply) -> usize {
+    reply.body.wire().len() + reply.properties.len() + size_of::<Reply>()
 }
 
 fn join(gathered: Vec<Message>, last: Message) -> Message {
@@ -124,6 +130,7 @@ pub(super) async fn run(
         clock,
         dialect,
         config: session_config(&limits, Some(HEARTBEAT)),
+        full: HIGH_WATER.min(limits.outbox),
         limits,
         ledger: Ledger::new(window),
         route: Route::new(endpoints, Backoff::new(seed)),
@@ -153,8 +160,8 @@ pub(super) async fn run(
                 }
                 None => open = false,
             },
-            heard = heard(&mut driver.link) => driver.heard(Which::Current, heard),
-            heard = heard(&mut driver.old) => driver.heard(Which::Old, heard),
+            heard = heard(&mut driver.link, driver.full) => driver.heard(Which::Current, heard),
+            heard = heard(&mut driver.old, driver.full) => driver.heard(Which::Old, heard),
             link = connected(&mut driver.connecting) => driver.connected(link),
             () = sleep, if wake.is_some() => driver.wake(),
         }
@@ -174,6 +181,8 @@ struct Driver {
     clock: Clock,
     dialect: Dialect,
     config: Arc<session::Config>,
+    /// Bytes that may wait to be written before calls wait instead.
+    full: usize,
     limits: Limits,
     ledger: Ledger<Sink>,
     route: Route,
@@ -193,9 +202,9 @@ enum Which {
     Old,
 }
 
-async fn heard(link: &mut Option<(u32, Link)>) -> Result<Option<Heard>, LinkError> {
+async fn heard(link: &mut Option<(u32, Link)>, full: usize) -> Result<Option<Heard>, LinkError> {
     match link {
-        Some((_, link)) => link.heard(HIGH_WATER).await,
+        Some((_, link)) => link.heard(full).await,
         None => std::future::pending().await,
     }
 }
@@ -259,7 +268,7 @@ impl Driver {
     }
 
     /// When to try the preferred endpoint again.
-    fn return_at(&self) -> Option<crate::time::Time> {
+    fn return_at(&self) -> Option<Time> {
         let able = self.link.is_some() && self.connecting.is_none() && self.old.is_none();
         able.then(|| self.route.return_at()).flatten()
     }
@@ -294,7 +303,7 @@ impl Driver {
             return;
         };
         if speech::cancel(dialect, id, |pieces| link.send(pieces)).is_none() {
-            self.lose(which);
+            self.renew(which);
         }
     }
 
@@ -312,7 +321,7 @@ impl Driver {
             return;
         };
         let mut broken = false;
-        while self.ledger.has_to_send() && link.waiting() < HIGH_WATER {
+        while self.ledger.has_to_send() && link.waiting() < self.full {
             let Some((id, question, ttl)) = self.ledger.next_to_send(now, *number) else {
                 break;
             };
@@ -402,6 +411,16 @@ impl Driver {
 
     /// A connection is gone.
     fn lose(&mut self, which: Which) {
+        self.end(which, Route::failed);
+    }
+
+    /// A connection is given up for a new one to the same endpoint, which is not to blame.
+    fn renew(&mut self, which: Which) {
+        self.end(which, |route, _| route.renewed());
+    }
+
+    /// A connection is over; `pause` says how long to wait before the next.
+    fn end(&mut self, which: Which, pause: impl FnOnce(&mut Route, Time) -> Duration) {
         let Some((number, _)) = self.place(which).take() else {
             return;
         };
@@ -411,7 +430,7 @@ impl Driver {
         if matches!(which, Which::Current) {
             // An attempt to return to the preferred endpoint goes on as the next connection.
             if self.connecting.is_none() {
-                let pause = self.route.failed(self.clock.now());
+                let pause = pause(&mut self.route, self.clock.now());
                 self.connect(pause);
             }
         }
@@ -440,5 +459,5 @@ impl Driver {
 
 /// Commands taken in one go.
 const BATCH: usize = 256;
-/// Bytes that may wait to be written before calls wait instead.
+/// The most that waits to be written before calls wait instead.
 const HIGH_WATER: usize = 1 << 20;

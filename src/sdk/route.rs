@@ -45,13 +45,19 @@ impl Route {
     /// The current endpoint answers.
     pub(super) fn connected(&mut self, now: Time) {
         self.connected = Some(now);
-        self.failures = 0;
         self.known = 0;
+    }
+
+    /// The connection was given up for a new one to the same endpoint: how long to wait.
+    pub(super) fn renewed(&mut self) -> Duration {
+        self.connected = None;
+        Duration::ZERO
     }
 
     /// The preferred endpoint answers again, and is used from here.
     pub(super) fn returned(&mut self, now: Time) {
         self.current = 0;
+        self.failures = 0;
         self.connected(now);
     }
 
@@ -71,6 +77,7 @@ impl Route {
             .is_some_and(|since| since + HEALTHY <= now)
         {
             self.backoff.succeeded();
+            self.failures = 0;
         }
         self.failures += 1;
         if self.failures >= TRIES {
@@ -142,6 +149,31 @@ mod tests {
         };
         assert_eq!(news(6), [true, false, true, false, false, false]);
         assert_eq!(news(1), [true]);
+    }
+
+    #[test]
+    fn an_endpoint_that_takes_connections_and_drops_them_has_failed() {
+        let mut route = route(2);
+        for millis in [0, 200] {
+            route.connected(Time::from_millis(millis));
+            route.failed(Time::from_millis(millis + 100));
+        }
+        assert_eq!(host(&route), "tcp://h1:1");
+        for millis in [1000, 3000, 5000] {
+            route.connected(Time::from_millis(millis));
+            route.failed(Time::from_millis(millis + 1500));
+        }
+        assert_eq!(host(&route), "tcp://h1:1", "it held for a while each time");
+    }
+
+    #[test]
+    fn an_endpoint_whose_connection_is_given_up_has_not_failed() {
+        let mut route = route(2);
+        for _ in 0..5 {
+            route.connected(Time::ZERO);
+            assert_eq!(route.renewed(), Duration::ZERO);
+        }
+        assert_eq!(host(&route), "tcp://h0:1");
     }
 
     #[test]

@@ -121,6 +121,72 @@ async fn large_bodies_pass_untouched() {
 }
 
 #[tokio::test]
+async fn what_a_broker_would_not_take_costs_one_call_and_no_connection() {
+    let (_broker, endpoint) = broker();
+    let (took, mut taken) = mpsc::unbounded_channel();
+    let _worker = Hired::new(
+        worker(&endpoint)
+            .capacity(3)
+            .service("large", async |_| Ok(vec![0; 16 << 20]))
+            .service("many", async |_| Ok(Message::new(vec![""; 1024])))
+            .service("partial", async |task: Task| {
+                task.partial(vec![0; 16 << 20]).await;
+                std::future::pending::<Result<&str, Failure>>().await
+            })
+            .service("job", move |_| {
+                took.send(()).unwrap();
+                async {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    Ok("done")
+                }
+            }),
+    );
+    let client = Client::connect(&endpoint).unwrap();
+    let other = tokio::spawn(client.request("job").call());
+    soon(taken.recv()).await.unwrap();
+    for service in ["large", "many", "partial"] {
+        let failed = soon(client.call(service, ())).await.unwrap_err();
+        assert_eq!(failed.code(), Some(500), "{service}: {failed}");
+    }
+    let body = || client.request("job").body(vec![0; 16 << 20]);
+    let error = soon(body().call()).await.unwrap_err();
+    assert!(matches!(error, CallError::TooLarge { .. }), "{error}");
+    let error = soon(client.call("job", Message::new(vec![""; 1024])))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::TooManyParts { .. }), "{error}");
+    for (name, value) in [("n".repeat(256), 1), ("n".to_owned(), 4096)] {
+        let request = client.request("job").property(&name, vec![0; value]);
+        let error = soon(request.call()).await.unwrap_err();
+        assert!(matches!(error, CallError::Property(_)), "{error}");
+        assert!(error.is_safe_to_repeat());
+    }
+    assert_eq!(soon(other).await.unwrap().unwrap().text(), "done");
+}
+
+#[tokio::test]
+async fn a_worker_with_many_large_replies_waits_until_they_are_written() {
+    let (_broker, endpoint) = broker();
+    let limits = scale0::limits::Limits {
+        outbox: 64 << 10,
+        ..Default::default()
+    };
+    let _worker = Hired::new(
+        worker(&endpoint)
+            .limits(limits)
+            .capacity(16)
+            .service("large", async |_| Ok(vec![7; 8 << 20])),
+    );
+    let client = Client::connect(&endpoint).unwrap();
+    let calls: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(client.request("large").call()))
+        .collect();
+    for call in calls {
+        assert_eq!(soon(call).await.unwrap().unwrap().body().payload(), 8 << 20);
+    }
+}
+
+#[tokio::test]
 async fn partial_replies_stream_in_order_and_a_plain_call_gets_them_joined() {
     let (_broker, endpoint) = broker();
     let _worker = Hired::new(worker(&endpoint).service("count", async |task: Task| {

@@ -13,11 +13,11 @@ use super::driver::{self, Command, Sink};
 use super::error::{BuildError, CallError};
 use super::ledger::Question;
 use super::reply::Reply;
-use super::speech::Dialect;
+use super::speech::{self, Dialect};
 use crate::limits::Limits;
 use crate::net::{Clock, entropy};
 use crate::protocol::Name;
-use crate::wire::{Endpoint, EndpointError, Message, push_property};
+use crate::wire::{Endpoint, EndpointError, Message, Properties, PropertyError, push_property};
 
 /// A client of a broker. Cheap to clone; all clones share one connection, which is made in the
 /// background and made again when it is lost. It ends with the last clone and the last call.
@@ -32,6 +32,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     next: AtomicU64,
     ttl: Duration,
+    dialect: Dialect,
     limits: Limits,
     clock: Clock,
 }
@@ -101,6 +102,7 @@ impl ClientBuilder {
             permits: Arc::new(Semaphore::new(self.outstanding)),
             next: AtomicU64::new(1),
             ttl: self.ttl,
+            dialect: self.dialect,
             limits: self.limits.clone(),
             clock: Clock::start(),
         };
@@ -153,6 +155,7 @@ impl Client {
             idempotent: false,
             priority: 0,
             properties: Vec::new(),
+            misnamed: None,
             body: Message::default(),
         }
     }
@@ -168,6 +171,8 @@ pub struct Request {
     idempotent: bool,
     priority: u8,
     properties: Vec<u8>,
+    /// Length of a property's name that is too long.
+    misnamed: Option<usize>,
     body: Message,
 }
 
@@ -191,8 +196,12 @@ impl Request {
         self
     }
 
-    /// A property for the worker; names are at most 255 bytes.
+    /// A property for the worker; names are 1 to 255 bytes. There may be 16, and 4 KiB of them with
+    /// the service's name; what is beyond is an error of the call.
     pub fn property(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        if name.len() > 255 {
+            self.misnamed.get_or_insert(name.len());
+        }
         push_property(name, value.as_ref(), &mut self.properties);
         self
     }
@@ -253,10 +262,11 @@ impl Request {
     async fn submit(self, sink: Sink) -> Result<Call, CallError> {
         let service = Name::service(self.service.as_bytes())?;
         let shared = &self.client.shared;
-        let (size, limit) = (self.body.payload(), shared.limits.message);
-        if size > limit {
-            return Err(CallError::TooLarge { size, limit });
+        if let Some(len) = self.misnamed {
+            return Err(PropertyError::NameTooLong { len }.into());
         }
+        let limits = &shared.limits;
+        Properties::read(&self.properties, limits.properties)?;
         let began = shared.clock.now();
         let permit =
             tokio::time::timeout(self.ttl, Arc::clone(&shared.permits).acquire_owned()).await;
@@ -276,6 +286,7 @@ impl Request {
             properties: Bytes::from(self.properties),
             body: self.body,
         };
+        speech::check(shared.dialect, &question, limits)?;
         let commands = shared.commands.clone();
         commands
             .send(Command::Ask { id, question, sink })

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::reply::Reply;
 use crate::protocol::{NameError, Status};
-use crate::wire::EndpointError;
+use crate::wire::{EndpointError, PropertyError};
 
 /// Why a call has no good answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,11 +48,22 @@ pub enum CallError {
     /// The message is more than a broker takes.
     #[error("task of {size} bytes, limit {limit}")]
     TooLarge {
-        /// The body's size.
+        /// Bytes of all its parts, the header's among them.
         size: usize,
         /// What is allowed.
         limit: usize,
     },
+    /// The body has more parts than a broker takes.
+    #[error("task of {parts} parts, limit {limit}")]
+    TooManyParts {
+        /// Its parts, the header among them.
+        parts: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Properties that cannot be sent.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
     /// The service's name cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -68,7 +79,10 @@ impl CallError {
         match self {
             Self::Refused { not_executed, .. } => *not_executed,
             Self::Timeout { sent, .. } => !sent,
-            Self::TooLarge { .. } | Self::Name(_) => true,
+            Self::TooLarge { .. }
+            | Self::TooManyParts { .. }
+            | Self::Property(_)
+            | Self::Name(_) => true,
             Self::Failed(_) | Self::Unknown | Self::Overrun { .. } | Self::Closed => false,
         }
     }

@@ -42,10 +42,16 @@ use crate::limits::Limits;
 use crate::session::{self, Heartbeat};
 use crate::wire::SocketType;
 
-/// What clients and workers are on the wire: a DEALER.
+/// What clients and workers are on the wire: a DEALER. A body that fits what its sender may send
+/// can be a little longer on its way from a broker, with another header in front: that is no
+/// reason to close.
 fn session_config(limits: &Limits, heartbeat: Option<Heartbeat>) -> Arc<session::Config> {
     Arc::new(session::Config {
-        limits: limits.clone(),
+        limits: Limits {
+            message: limits.message.saturating_add(limits.header),
+            parts: limits.parts.saturating_add(limits.envelope),
+            ..limits.clone()
+        },
         heartbeat,
         ..session::Config::new(SocketType::Dealer)
     })

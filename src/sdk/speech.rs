@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::error::CallError;
 use super::ledger::Question;
 use super::reply::Reply;
 use crate::limits::Limits;
 use crate::protocol::scale0::{Header, command, flag};
 use crate::protocol::{Id, Name, Status};
 use crate::time::millis;
-use crate::wire::{Message, Piece, Properties};
+use crate::wire::{Message, Piece, Properties, PropertyError};
 
 /// The language to speak to the broker.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -111,6 +112,50 @@ pub(super) struct Presence {
     pub(super) promise: Duration,
     /// Offers as they stand on the wire, `name;attribute…`.
     pub(super) offers: Vec<Bytes>,
+}
+
+/// How many bytes and parts a message has, if that is more than the other side takes.
+pub(super) fn excess(pieces: &[Piece<'_>], limits: &Limits) -> Option<(usize, usize)> {
+    let (mut bytes, mut parts) = (0, 0);
+    for piece in pieces {
+        match piece {
+            Piece::Part(part) => (bytes, parts) = (bytes + part.len(), parts + 1),
+            Piece::Parts(message) => {
+                (bytes, parts) = (bytes + message.payload(), parts + message.count());
+            }
+        }
+    }
+    (bytes > limits.message || parts > limits.parts).then_some((bytes, parts))
+}
+
+/// Whether a broker would take a task: one that is too much for it would cost the connection, and
+/// other calls their answers.
+pub(super) fn check(
+    dialect: Dialect,
+    question: &Question,
+    limits: &Limits,
+) -> Result<(), CallError> {
+    let header = HEADER + question.service.as_bytes().len() + question.properties.len();
+    if dialect == Dialect::Scale0 && header > limits.header {
+        return Err(CallError::Property(PropertyError::TooLong {
+            size: question.properties.len(),
+            limit: limits
+                .header
+                .saturating_sub(header - question.properties.len()),
+        }));
+    }
+    let excess = |pieces: &[Piece<'_>]| excess(pieces, limits);
+    match ask(dialect, 0, question, Duration::ZERO, excess) {
+        None => Ok(()),
+        Some((size, _)) if size > limits.message => Err(CallError::TooLarge {
+            size,
+            limit: limits.message,
+        }),
+        Some((_, parts)) => Err(CallError::TooManyParts {
+            parts,
+            limit: limits.parts,
+        }),
+    }
 }
 
 /// A client's task.
@@ -466,6 +511,8 @@ fn body(message: &Message) -> Piece<'_> {
     }
 }
 
+/// An S0 header without name and properties.
+const HEADER: usize = 20;
 const CLIENT_REQUEST: u8 = 1;
 const CLIENT_PARTIAL: u8 = 2;
 const CLIENT_FINAL: u8 = 3;

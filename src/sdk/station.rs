@@ -180,11 +180,12 @@ impl<'a> Shift<'a> {
                 return Over::Lost;
             }
             let sleep = tokio::time::sleep_until(self.station.clock.instant(self.wake_at()));
-            let room = self.link.waiting() < HIGH_WATER;
+            let full = HIGH_WATER.min(self.station.settings.limits.outbox);
+            let room = self.link.waiting() < full;
             let stopping = (self.parting.as_ref()).is_some_and(|parting| parting.next.is_none());
             let went_on = tokio::select! {
-                heard = self.link.heard(HIGH_WATER) => self.hear(heard),
-                Some(done) = self.running.join_next_with_id() => self.finished(done),
+                heard = self.link.heard(full) => self.hear(heard),
+                Some(done) = self.running.join_next_with_id(), if room => self.finished(done),
                 Some((token, body)) = self.partials.1.recv(), if room => self.partial(token, body),
                 () = stop.cancelled(), if !stopping => self.part(None),
                 link = joined(&mut self.returning) => {
@@ -340,6 +341,8 @@ impl<'a> Shift<'a> {
         self.reply(&token, 200, true, body)
     }
 
+    /// Sends a reply. One that is more than a broker takes would cost the connection: its client
+    /// gets 500 instead, and its handler is stopped.
     fn reply(
         &mut self,
         token: &Bytes,
@@ -347,14 +350,33 @@ impl<'a> Shift<'a> {
         partial: bool,
         body: Message,
     ) -> Result<(), Lost> {
-        let dialect = self.station.settings.dialect;
+        let WorkerBuilder {
+            dialect, limits, ..
+        } = &self.station.settings;
         let link = &mut self.link;
-        speech::reply(dialect, token, code, partial, &body, |pieces| {
-            link.send(pieces)
-        })
-        .map_err(|_| Lost)?;
+        let sent =
+            speech::reply(
+                *dialect,
+                token,
+                code,
+                partial,
+                &body,
+                |pieces| match speech::excess(pieces, limits) {
+                    None => link.send(pieces).map(|()| None),
+                    excess => Ok(excess),
+                },
+            );
         self.told = self.station.clock.now();
-        Ok(())
+        let Some((bytes, parts)) = sent.map_err(|_| Lost)? else {
+            return Ok(());
+        };
+        if let Some(abort) = self.aborts.remove(token) {
+            self.tokens.remove(&abort.id());
+            abort.abort();
+        }
+        let text = format!("a reply of {bytes} bytes in {parts} parts is more than a broker takes");
+        tracing::warn!(bytes, parts, "a reply is more than a broker takes");
+        self.reply(token, 500, false, Message::from(text.as_str()))
     }
 
     /// No more tasks: an empty announcement, and a capacity of 0, which counts at once and whose
@@ -469,7 +491,7 @@ async fn joined(
 const PARTING: Id = Id(*b"farewell");
 /// Partial replies that wait to be written.
 const PARTIALS: usize = 16;
-/// Bytes that may wait to be written before handlers wait with their parts.
+/// Bytes that may wait to be written before handlers wait with their replies.
 const HIGH_WATER: usize = 1 << 20;
 /// A broker that has said nothing of itself counts as having promised this.
 const BROKER_PROMISE: Duration = Duration::from_millis(2500);

@@ -52,7 +52,13 @@ impl From<CallError> for Failed {
         let text = error.to_string();
         match (&error, error.code()) {
             (CallError::Timeout { .. }, _) => Self::Timeout(text),
-            (CallError::Name(_) | CallError::TooLarge { .. }, _) => Self::Usage(text),
+            (
+                CallError::Name(_)
+                | CallError::Property(_)
+                | CallError::TooLarge { .. }
+                | CallError::TooManyParts { .. },
+                _,
+            ) => Self::Usage(text),
             (CallError::Refused { .. }, Some(408 | 504)) => Self::Timeout(text),
             (CallError::Refused { .. }, Some(404)) => Self::NoService(text),
             _ => Self::Error(text),

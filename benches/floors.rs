@@ -16,6 +16,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use scale0::broker::{Action, Broker, Config, Event, PeerId};
 use scale0::limits::Limits;
+use scale0::pattern::{Bounds, Subscriptions};
 use scale0::protocol::{
     Announcement, Ask, Dialect, Id, Name, Offer, Reading, Reply, Return, Word, read, scale0::Header,
 };
@@ -256,4 +257,55 @@ fn say(broker: &mut Broker, place: u32, word: Word, out: &mut Vec<Action>) {
         },
         out,
     );
+}
+
+/// Who wants a message: one of so many peers, each with a topic of its own.
+#[divan::bench(args = [1, 50, 10_000])]
+fn matching(bencher: Bencher, topics: u32) {
+    let mut all = Subscriptions::new(Bounds::default());
+    for peer in 0..topics {
+        let topic = format!("sensors.{peer:05}.");
+        all.subscribe(peer, topic.as_bytes()).unwrap();
+    }
+    let mut out = Vec::new();
+    // Each far from the one before.
+    let firsts: Vec<String> = (0..1000)
+        .map(|turn| format!("sensors.{:05}.temperature", turn * 7919 % topics))
+        .collect();
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        for first in &firsts {
+            all.matching(black_box(first.as_bytes()), &mut out);
+            assert_eq!(out.len(), 1);
+        }
+    });
+}
+
+/// Who wants a message that so many peers want, by one topic or by two of each.
+#[divan::bench(args = [(50, 1), (50, 2), (10_000, 1), (10_000, 2)])]
+fn matching_all(bencher: Bencher, (peers, topics): (u32, usize)) {
+    let mut all = Subscriptions::new(Bounds::default());
+    for peer in 0..peers {
+        for topic in [&b"sensors."[..], b""].iter().take(topics) {
+            all.subscribe(peer, topic).unwrap();
+        }
+    }
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(peers)).bench_local(|| {
+        all.matching(black_box(b"sensors.00017.temperature"), &mut out);
+        assert_eq!(out.len(), peers as usize);
+    });
+}
+
+/// A topic that one more peer wants, and wants no more.
+#[divan::bench(args = [1, 50, 10_000])]
+fn subscribe_and_cancel(bencher: Bencher, topics: u32) {
+    let mut all = Subscriptions::new(Bounds::default());
+    for peer in 0..topics {
+        let topic = format!("sensors.{peer:05}.");
+        all.subscribe(peer, topic.as_bytes()).unwrap();
+    }
+    bencher.bench_local(|| {
+        all.subscribe(topics, black_box(b"sensors.0001x")).unwrap();
+        all.cancel(topics, black_box(b"sensors.0001x"))
+    });
 }

@@ -145,7 +145,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
+    use crate::chain::{Chain, Chains};
 
     #[derive(Clone, Debug)]
     enum Step {

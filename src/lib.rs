@@ -15,20 +15,20 @@
 //! | [`wire`] | ZMTP bytes to values and back |
 //! | [`security`] | mechanisms: NULL; PLAIN and CURVE will live here |
 //! | [`session`] | one peer's whole conversation, as a state machine |
+//! | [`pattern`] | the rules of the eleven socket types: where a message goes, and what becomes of one that comes |
 //! | [`protocol`] | messages to the broker's words and back, in every dialect |
 //! | [`broker`] | who does what: events in, actions out |
 //! | [`net`] | streams, links, clocks |
+//! | [`socket`] | the general ZeroMQ sockets |
 //! | [`sdk`] | [`Client`] and [`Worker`] |
 //! | [`server`] | the broker as a process |
-//!
-//! The general ZeroMQ sockets will stand between `net` and `sdk`, and the rules of their patterns
-//! between `session` and `protocol`.
 
 pub mod broker;
 mod chain;
 pub mod limits;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod pattern;
 pub mod protocol;
 #[cfg(feature = "sdk")]
 pub mod sdk;

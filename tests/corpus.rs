@@ -29,10 +29,12 @@ mod s0_header;
 mod session;
 #[path = "../fuzz/fuzz_targets/sniff.rs"]
 mod sniff;
+#[path = "../fuzz/fuzz_targets/subscriptions.rs"]
+mod subscriptions;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("broker", broker::run),
     ("commands", commands::run),
     ("frames", frames::run),
@@ -41,6 +43,7 @@ const TARGETS: [Target; 8] = [
     ("s0_header", s0_header::run),
     ("session", session::run),
     ("sniff", sniff::run),
+    ("subscriptions", subscriptions::run),
 ];
 
 #[test]

@@ -1,0 +1,633 @@
+//! Where a message goes and where one comes from: the rules of the eleven socket types, for peers
+//! that are small numbers. What a peer is, and how bytes get to it, is for others to know.
+//!
+//! A socket type is a sentence out of a few words ([`row`] is the table): PUSH balances, ROUTER
+//! takes turns and knows names. Each word is a file.
+
+mod identity;
+mod interest;
+mod lockstep;
+mod subscription;
+mod table;
+mod trie;
+mod turns;
+
+pub use identity::Handover;
+pub use interest::Interests;
+pub use subscription::{Bounds, Change, Full, Subscriptions};
+pub use table::{In, Out, row};
+pub use turns::Turns;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use crate::wire::{Message, SocketType};
+use identity::Names;
+use lockstep::{Answering, Asking, Reply};
+
+/// What a program may choose about a pattern. The names in brackets are libzmq's.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Config {
+    /// ROUTER: what cannot be routed is an error, not dropped (`ROUTER_MANDATORY`).
+    pub mandatory: bool,
+    /// ROUTER: who may take over a name (`ROUTER_HANDOVER`).
+    pub handover: Handover,
+    /// REQ: a new request may be sent before the last one is answered (`REQ_RELAXED`).
+    pub relaxed: bool,
+    /// REQ: requests carry an id, and only its own is an answer (`REQ_CORRELATE`).
+    pub correlate: bool,
+    /// XPUB: which subscriptions the program hears of (`XPUB_VERBOSE`, `XPUB_VERBOSER`).
+    pub verbose: Verbose,
+    /// XPUB: the program decides what a subscriber gets (`XPUB_MANUAL`).
+    pub manual: bool,
+    /// XPUB: and the next message goes to the last subscriber only
+    /// (`XPUB_MANUAL_LAST_VALUE`).
+    pub last_value: bool,
+    /// XPUB: wait for slow subscribers instead of dropping their messages (`XPUB_NODROP`).
+    pub no_drop: bool,
+    /// PUB, XPUB, SUB: topics say what is *not* wanted (`INVERT_MATCHING`).
+    pub invert: bool,
+    /// XSUB: pass on also the end of what was not subscribed to (`XSUB_VERBOSE_UNSUBSCRIBE`).
+    pub verbose_unsubscribe: bool,
+    /// REP: parts of an envelope, the empty one included.
+    pub envelope: usize,
+    /// PUB, XPUB: how many subscriptions.
+    pub bounds: Bounds,
+}
+
+/// See [`Config::verbose`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Verbose {
+    /// A topic's first subscriber, and its last one's end.
+    #[default]
+    No,
+    /// Every subscription, and the last one's end.
+    Subscriptions,
+    /// Every subscription and every end.
+    All,
+}
+
+/// A message that leaves, and what is to be done with it.
+#[derive(Debug, PartialEq)]
+pub enum Way {
+    /// It goes to one peer, with `head` in front.
+    To {
+        /// The peer.
+        peer: u32,
+        /// Parts that the pattern adds.
+        head: Option<Message>,
+        /// The program's own.
+        body: Message,
+    },
+    /// It goes to each of [`Pattern::targets`] that has room.
+    Each(Message),
+    /// It changes what all peers are told we want (XSUB).
+    Subscription {
+        /// From now on, or no more.
+        on: bool,
+        /// What.
+        topic: Bytes,
+        /// Whether the peers do not know already.
+        tell: bool,
+    },
+    /// It waits until a peer has room.
+    Wait(Message),
+    /// It is dropped, as the pattern has it.
+    Dropped(Dropped),
+    /// The program may not send it now.
+    Refused(Message, Refusal),
+}
+
+/// Why a message was dropped on its way out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dropped {
+    /// Nobody has that name.
+    Unroutable,
+    /// The peer has no room.
+    Full,
+    /// The peer that asked is gone.
+    Gone,
+}
+
+/// Why the program may not do that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The type does not send.
+    #[error("this socket type does not send")]
+    NoSender,
+    /// The type does not receive.
+    #[error("this socket type does not receive")]
+    NoReceiver,
+    /// REQ has to receive the answer first, REP the next request.
+    #[error("it is the peer's turn: receive first")]
+    ReceiveFirst,
+    /// REQ has to send a request first, REP the answer.
+    #[error("it is this socket's turn: send first")]
+    SendFirst,
+    /// The peer that was asked is gone, and so is its answer. Another request may be sent.
+    #[error("the peer that had the request is gone")]
+    Lost,
+    /// No peer has that name.
+    #[error("no peer of that name is connected")]
+    Unroutable,
+    /// A message without any part; or a name, and nothing for its bearer.
+    #[error("a message needs at least one part")]
+    Empty,
+}
+
+/// What becomes of a message that has come.
+#[derive(Debug, PartialEq)]
+pub enum Taken {
+    /// The program receives it.
+    Message {
+        /// The peer's name, if the type tells it.
+        from: Option<Bytes>,
+        /// What is left of the message.
+        body: Message,
+    },
+    /// It was a subscription, or the end of one. There may be a [notice](Pattern::notice).
+    Subscription,
+    /// Nobody gets it.
+    Ignored(Ignored),
+    /// The peer is to be cut.
+    Close(Violation),
+}
+
+/// Why a message was not received.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ignored {
+    /// An answer that nobody waits for.
+    Stale,
+    /// A request without delimiter or body, or with too deep an envelope.
+    NoRequest,
+    /// Not what was subscribed to.
+    Unwanted,
+    /// The type does not receive.
+    NoReceiver,
+    /// A subscription beyond a bound.
+    Full,
+}
+
+/// What a peer is cut for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Violation {
+    /// A reply without delimiter or body.
+    NoReply,
+}
+
+/// A new peer is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwelcome {
+    /// Its name is another one's.
+    #[error("another connected peer has the same identity")]
+    NameTaken,
+    /// PAIR has its one peer already.
+    #[error("a PAIR socket has one peer at a time")]
+    Taken,
+}
+
+/// A new peer is let in.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Welcome {
+    /// The name under which ROUTER knows it.
+    pub name: Option<Bytes>,
+    /// A peer that had that name and is to be cut.
+    pub displaced: Option<u32>,
+}
+
+/// The pattern of one socket.
+#[derive(Debug)]
+pub struct Pattern {
+    config: Config,
+    out: Out,
+    inward: In,
+    exclusive: bool,
+    members: BTreeSet<u32>,
+    /// Peers with room, for types that balance.
+    balance: Turns,
+    names: Names,
+    asking: Asking,
+    answering: Answering,
+    subscriptions: Subscriptions,
+    /// XPUB_MANUAL: what subscribers asked for, whatever they get.
+    asked_for: Subscriptions,
+    interests: Interests,
+    notices: VecDeque<Notice>,
+    /// XPUB_MANUAL: whose notice was received last.
+    last: Option<u32>,
+    /// Whom alone the next message goes to.
+    only: Option<u32>,
+    targets: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Notice {
+    peer: Option<u32>,
+    message: Message,
+}
+
+impl Pattern {
+    /// A socket without peers. `first` is where request ids and automatic names begin; strangers
+    /// should not be able to guess it.
+    #[must_use]
+    pub fn new(kind: SocketType, config: Config, first: u32) -> Self {
+        let (out, inward) = row(kind);
+        Self {
+            config,
+            out,
+            inward,
+            exclusive: matches!(kind, SocketType::Pair),
+            members: BTreeSet::new(),
+            balance: Turns::default(),
+            names: Names::new(first),
+            asking: Asking::new(first, config.correlate),
+            answering: Answering::default(),
+            subscriptions: Subscriptions::new(config.bounds),
+            asked_for: Subscriptions::new(config.bounds),
+            interests: Interests::new(),
+            notices: VecDeque::new(),
+            last: None,
+            only: None,
+            targets: Vec::new(),
+        }
+    }
+
+    /// Lets a peer in that names itself `identity` (empty for no name) and has authenticated as
+    /// `user`, if at all.
+    ///
+    /// # Errors
+    /// It is to be turned away.
+    pub fn join(
+        &mut self,
+        peer: u32,
+        identity: &Bytes,
+        user: Option<&Bytes>,
+    ) -> Result<Welcome, Unwelcome> {
+        if self.exclusive && self.members.iter().any(|member| *member != peer) {
+            return Err(Unwelcome::Taken);
+        }
+        let mut welcome = Welcome::default();
+        if self.out == Out::Route {
+            let (name, displaced) = self
+                .names
+                .take(peer, identity, user, self.config.handover)
+                .map_err(|_| Unwelcome::NameTaken)?;
+            welcome = Welcome {
+                name: Some(name),
+                displaced,
+            };
+        }
+        self.members.insert(peer);
+        if self.balances() {
+            self.balance.add(peer);
+        }
+        Ok(welcome)
+    }
+
+    /// A peer is gone, and its number free.
+    pub fn leave(&mut self, peer: u32) {
+        self.members.remove(&peer);
+        self.balance.remove(peer);
+        self.names.give_up(peer);
+        self.asking.leave(peer);
+        self.answering.leave(peer);
+        if self.only == Some(peer) {
+            self.only = None;
+        }
+        if self.last == Some(peer) {
+            self.last = None;
+        }
+        for notice in &mut self.notices {
+            if notice.peer == Some(peer) {
+                notice.peer = None;
+            }
+        }
+        let (tells, manual) = (self.inward == In::Subscriptions, self.config.manual);
+        let notices = &mut self.notices;
+        let mut tell = |topic: &[u8]| {
+            notices.push_back(Notice {
+                peer: None,
+                message: notice(false, topic),
+            });
+        };
+        self.subscriptions.leave(peer, |topic| {
+            if tells && !manual {
+                tell(topic);
+            }
+        });
+        self.asked_for.leave(peer, |topic| {
+            if tells && manual {
+                tell(topic);
+            }
+        });
+    }
+
+    /// A peer has no room for the time being.
+    pub fn full(&mut self, peer: u32) {
+        self.balance.remove(peer);
+    }
+
+    /// A peer has room again.
+    pub fn room(&mut self, peer: u32) {
+        if self.balances() && self.members.contains(&peer) {
+            self.balance.add(peer);
+        }
+    }
+
+    /// Whether a message could leave without waiting, as far as peers with room decide that.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.balances() || !self.balance.is_empty()
+    }
+
+    /// Decides where a message goes. `full` tells whether a peer has no room.
+    pub fn send(&mut self, message: Message, full: impl Fn(u32) -> bool) -> Way {
+        if message.is_empty() {
+            return Way::Refused(message, Refusal::Empty);
+        }
+        match self.out {
+            Out::Balance => {
+                let Some(peer) = self.balance.front() else {
+                    return Way::Wait(message);
+                };
+                self.balance.pass();
+                Way::To {
+                    peer,
+                    head: None,
+                    body: message,
+                }
+            }
+            Out::Ask => {
+                if self.asking.is_waiting() && !self.config.relaxed {
+                    return Way::Refused(message, Refusal::ReceiveFirst);
+                }
+                let Some(peer) = self.balance.front() else {
+                    return Way::Wait(message);
+                };
+                self.balance.pass();
+                Way::To {
+                    peer,
+                    head: Some(self.asking.ask(peer)),
+                    body: message,
+                }
+            }
+            Out::Answer => match self.answering.answer() {
+                None => Way::Refused(message, Refusal::ReceiveFirst),
+                Some((None, _)) => Way::Dropped(Dropped::Gone),
+                Some((Some(peer), _)) if full(peer) => Way::Dropped(Dropped::Full),
+                Some((Some(peer), head)) => Way::To {
+                    peer,
+                    head: Some(head),
+                    body: message,
+                },
+            },
+            Out::Route => {
+                let peer = self.names.peer(message.first().unwrap_or_default());
+                let mandatory = self.config.mandatory;
+                match peer {
+                    None if mandatory => Way::Refused(message, Refusal::Unroutable),
+                    None => Way::Dropped(Dropped::Unroutable),
+                    Some(peer) if full(peer) && mandatory => Way::Wait(message),
+                    Some(peer) if full(peer) => Way::Dropped(Dropped::Full),
+                    Some(peer) => {
+                        let mut body = message.clone();
+                        body.skip(1);
+                        if body.is_empty() {
+                            return Way::Refused(message, Refusal::Empty);
+                        }
+                        Way::To {
+                            peer,
+                            head: None,
+                            body,
+                        }
+                    }
+                }
+            }
+            Out::Publish => {
+                self.aim(message.first().unwrap_or_default());
+                if self.config.no_drop && self.targets.iter().any(|peer| full(*peer)) {
+                    return Way::Wait(message);
+                }
+                self.only = None;
+                Way::Each(message)
+            }
+            Out::Upstream => {
+                if let Some((on, topic)) = as_subscription(&message) {
+                    let topic = Bytes::copy_from_slice(topic);
+                    let tell = self.interest(on, &topic);
+                    return Way::Subscription { on, topic, tell };
+                }
+                self.targets.clear();
+                self.targets.extend(&self.members);
+                Way::Each(message)
+            }
+            Out::Nothing => Way::Refused(message, Refusal::NoSender),
+        }
+    }
+
+    /// The peers of [`Way::Each`].
+    #[must_use]
+    pub fn targets(&self) -> &[u32] {
+        &self.targets
+    }
+
+    /// Whether the program may receive now.
+    ///
+    /// # Errors
+    /// It may not; [`Refusal::Lost`] is told once.
+    pub fn may_receive(&mut self) -> Result<(), Refusal> {
+        match self.inward {
+            In::Nothing | In::Quiet => Err(Refusal::NoReceiver),
+            In::Reply if self.asking.take_lost() => Err(Refusal::Lost),
+            In::Reply if !self.asking.is_waiting() => Err(Refusal::SendFirst),
+            In::Request if self.answering.owes() => Err(Refusal::SendFirst),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides what becomes of a message from `peer`.
+    pub fn hear(&mut self, peer: u32, message: Message) -> Taken {
+        match self.inward {
+            In::Turns => Taken::Message {
+                from: None,
+                body: message,
+            },
+            In::Named => Taken::Message {
+                from: self.names.name(peer).cloned(),
+                body: message,
+            },
+            In::Reply => match self.asking.hear(peer, message) {
+                Reply::Body(body) => Taken::Message { from: None, body },
+                Reply::Stale => Taken::Ignored(Ignored::Stale),
+                Reply::Malformed => Taken::Close(Violation::NoReply),
+            },
+            In::Request => match self.answering.hear(peer, message, self.config.envelope) {
+                Some(body) => Taken::Message { from: None, body },
+                None => Taken::Ignored(Ignored::NoRequest),
+            },
+            In::Filter => {
+                let first = message.first().unwrap_or_default();
+                if self.interests.wants(first) == self.config.invert {
+                    return Taken::Ignored(Ignored::Unwanted);
+                }
+                Taken::Message {
+                    from: None,
+                    body: message,
+                }
+            }
+            In::Subscriptions | In::Quiet => match as_subscription(&message) {
+                Some((on, topic)) => self.subscription(peer, on, topic),
+                None if self.inward == In::Quiet => Taken::Ignored(Ignored::NoReceiver),
+                None => Taken::Message {
+                    from: None,
+                    body: message,
+                },
+            },
+            In::Nothing => Taken::Ignored(Ignored::NoReceiver),
+        }
+    }
+
+    /// A peer subscribes to a topic, or ends that.
+    pub fn subscription(&mut self, peer: u32, on: bool, topic: &[u8]) -> Taken {
+        let manual = self.config.manual && self.inward == In::Subscriptions;
+        let set = if manual {
+            &mut self.asked_for
+        } else {
+            &mut self.subscriptions
+        };
+        let change = if on {
+            match set.subscribe(peer, topic) {
+                Ok(change) => change,
+                Err(_) => return Taken::Ignored(Ignored::Full),
+            }
+        } else {
+            set.cancel(peer, topic)
+        };
+        let all = match self.config.verbose {
+            Verbose::No => false,
+            Verbose::Subscriptions => on,
+            Verbose::All => true,
+        };
+        if self.inward == In::Subscriptions && (all || manual || change == Change::Topic) {
+            self.notices.push_back(Notice {
+                peer: Some(peer),
+                message: notice(on, topic),
+            });
+        }
+        Taken::Subscription
+    }
+
+    /// The next subscription that XPUB's program has not heard of: one part, 1 or 0 and the topic.
+    pub fn notice(&mut self) -> Option<Message> {
+        let notice = self.notices.pop_front()?;
+        self.last = notice.peer;
+        Some(notice.message)
+    }
+
+    /// How many [notices](Self::notice) wait.
+    #[must_use]
+    pub fn notices(&self) -> usize {
+        self.notices.len()
+    }
+
+    /// XPUB_MANUAL: the program decides for the subscriber whose notice it received last that it
+    /// gets `topic` from now on, or no more. False if that one is gone.
+    ///
+    /// # Errors
+    /// A bound.
+    pub fn decide(&mut self, on: bool, topic: &[u8]) -> Result<bool, Full> {
+        let Some(peer) = self.last else {
+            return Ok(false);
+        };
+        if on {
+            self.subscriptions.subscribe(peer, topic)?;
+            self.only = self.config.last_value.then_some(peer);
+        } else {
+            self.subscriptions.cancel(peer, topic);
+        }
+        Ok(true)
+    }
+
+    /// SUB and XSUB want a topic, or no more; true if the publishers have to be told.
+    pub fn interest(&mut self, on: bool, topic: &[u8]) -> bool {
+        if on {
+            self.interests.subscribe(topic)
+        } else {
+            self.interests.cancel(topic) || self.config.verbose_unsubscribe
+        }
+    }
+
+    /// All that SUB and XSUB want, for a publisher that is new.
+    #[must_use]
+    pub fn interests(&self) -> &Interests {
+        &self.interests
+    }
+
+    /// Topics that subscribers have, each counted for each subscriber.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// REQ: whose answer is waited for.
+    #[must_use]
+    pub fn asked(&self) -> Option<u32> {
+        self.asking.asked()
+    }
+
+    /// ROUTER: the name of a peer.
+    #[must_use]
+    pub fn name(&self, peer: u32) -> Option<&Bytes> {
+        self.names.name(peer)
+    }
+
+    /// ROUTER: whether somebody has that name.
+    #[must_use]
+    pub fn knows(&self, name: &[u8]) -> bool {
+        self.names.peer(name).is_some()
+    }
+
+    /// Applies options that may change while peers are connected.
+    pub fn configure(&mut self, config: Config) {
+        self.asking.correlate(config.correlate);
+        self.config = Config {
+            bounds: self.config.bounds,
+            ..config
+        };
+    }
+
+    fn balances(&self) -> bool {
+        matches!(self.out, Out::Balance | Out::Ask)
+    }
+
+    /// Finds who gets a message with that first part.
+    fn aim(&mut self, first: &[u8]) {
+        if let Some(only) = self.only {
+            self.targets.clear();
+            self.targets.push(only);
+            return;
+        }
+        self.subscriptions.matching(first, &mut self.targets);
+        if self.config.invert {
+            let wanting: BTreeSet<u32> = self.targets.drain(..).collect();
+            self.targets.extend(self.members.difference(&wanting));
+        }
+    }
+}
+
+/// A subscription in message form: one part, 1 or 0 and the topic (RFC 29).
+fn as_subscription(message: &Message) -> Option<(bool, &[u8])> {
+    let mut parts = message.parts();
+    let (&on, topic) = parts.next()?.split_first()?;
+    (on <= 1 && parts.next().is_none()).then_some((on == 1, topic))
+}
+
+fn notice(on: bool, topic: &[u8]) -> Message {
+    let mut part = Vec::with_capacity(1 + topic.len());
+    part.push(u8::from(on));
+    part.extend_from_slice(topic);
+    Message::single(&part)
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
-use super::{Clock, ReadHalf, WriteHalf, dial};
+use super::{Clock, ReadHalf, Transport, WriteHalf, dial};
 use crate::session::{self, Heard, Session};
 use crate::time::Time;
 use crate::wire::{Endpoint, Piece};
@@ -65,7 +65,7 @@ impl Link {
         clock: Clock,
     ) -> Result<Self, LinkError> {
         let limit = config.limits.handshake_time;
-        let dialed = tokio::time::timeout(limit, dial(endpoint)).await;
+        let dialed = tokio::time::timeout(limit, dial(endpoint, &Transport::default())).await;
         let (reader, writer) = dialed.map_err(|_| LinkError::Timeout { limit })??;
         let now = clock.now();
         let mut link = Self {

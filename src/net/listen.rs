@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 
+use super::Transport;
 use super::stream::{Address, ReadHalf, WriteHalf, split_ipc, split_tcp};
 use crate::wire::{Endpoint, Host};
 
@@ -14,6 +15,7 @@ use crate::wire::{Endpoint, Host};
 pub struct Listener {
     socket: Socket,
     endpoint: Endpoint,
+    transport: Transport,
 }
 
 #[derive(Debug)]
@@ -54,12 +56,21 @@ impl Listener {
     /// # Errors
     /// The system refuses, or another process listens there. A socket file that nobody listens
     /// on any more is replaced.
-    pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
+    pub async fn bind(endpoint: &Endpoint, transport: &Transport) -> Result<Self, BindError> {
         let bound = match endpoint {
-            Endpoint::Tcp { host, port } => bind_tcp(host, *port).await,
+            Endpoint::Tcp { host, port } => bind_tcp(host, *port, transport).await,
             Endpoint::Ipc { path } => bind_ipc(Path::new(path)).await,
             Endpoint::Abstract { name } => bind_abstract(name),
+            Endpoint::Inproc { .. } => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "inproc connects sockets of one process",
+            )),
         };
+        let bound = bound.map(|(socket, endpoint)| Self {
+            socket,
+            endpoint,
+            transport: *transport,
+        });
         bound.map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse if is_no_socket(endpoint) => BindError::NoSocket {
                 endpoint: endpoint.clone(),
@@ -89,7 +100,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                let (read, write) = split_tcp(stream)?;
+                let (read, write) = split_tcp(stream, &self.transport)?;
                 Ok((read, write, Address::Tcp(address)))
             }
             Socket::Ipc(listener, _) => {
@@ -110,7 +121,7 @@ impl Drop for Listener {
     }
 }
 
-async fn bind_tcp(host: &Host, port: u16) -> io::Result<Listener> {
+async fn bind_tcp(host: &Host, port: u16, transport: &Transport) -> io::Result<(Socket, Endpoint)> {
     let addresses: Vec<SocketAddr> = match host {
         Host::Any => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)],
         Host::Address(address) => vec![SocketAddr::new(*address, port)],
@@ -120,17 +131,14 @@ async fn bind_tcp(host: &Host, port: u16) -> io::Result<Listener> {
     };
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
     for address in addresses {
-        match listen_tcp(address) {
+        match listen_tcp(address, transport) {
             Ok(listener) => {
                 let address = listener.local_addr()?;
                 let endpoint = Endpoint::Tcp {
                     host: Host::Address(address.ip()),
                     port: address.port(),
                 };
-                return Ok(Listener {
-                    socket: Socket::Tcp(listener),
-                    endpoint,
-                });
+                return Ok((Socket::Tcp(listener), endpoint));
             }
             Err(error) => last = error,
         }
@@ -138,7 +146,7 @@ async fn bind_tcp(host: &Host, port: u16) -> io::Result<Listener> {
     Err(last)
 }
 
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr, transport: &Transport) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -146,11 +154,12 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restarted broker must not wait for the old connections' last packets.
     socket.set_reuseaddr(true)?;
+    transport.prepare(&socket)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(transport.backlog)
 }
 
-async fn bind_ipc(path: &Path) -> io::Result<Listener> {
+async fn bind_ipc(path: &Path) -> io::Result<(Socket, Endpoint)> {
     let endpoint = Endpoint::Ipc {
         path: path.to_string_lossy().into_owned(),
     };
@@ -161,10 +170,7 @@ async fn bind_ipc(path: &Path) -> io::Result<Listener> {
         }
         bound => bound?,
     };
-    Ok(Listener {
-        socket: Socket::Ipc(listener, Some(path.to_owned())),
-        endpoint,
-    })
+    Ok((Socket::Ipc(listener, Some(path.to_owned())), endpoint))
 }
 
 /// Whether a path is a socket on which nobody listens any more: its process was killed.
@@ -184,21 +190,17 @@ fn is_no_socket(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::Ipc { path } if !is_socket(Path::new(path)))
 }
 
-fn bind_abstract(name: &str) -> io::Result<Listener> {
+fn bind_abstract(name: &str) -> io::Result<(Socket, Endpoint)> {
     use std::os::linux::net::SocketAddrExt;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
     let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    Ok(Listener {
-        socket: Socket::Ipc(listener, None),
-        endpoint: Endpoint::Abstract {
-            name: name.to_owned(),
-        },
-    })
+    let endpoint = Endpoint::Abstract {
+        name: name.to_owned(),
+    };
+    Ok((Socket::Ipc(listener, None), endpoint))
 }
-
-const BACKLOG: u32 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -220,7 +222,7 @@ mod tests {
         let endpoint = Endpoint::Ipc {
             path: path.to_string_lossy().into_owned(),
         };
-        let bound = Listener::bind(&endpoint).await;
+        let bound = Listener::bind(&endpoint, &Transport::default()).await;
         assert!(matches!(bound, Err(BindError::InUse { .. })));
     }
 }

@@ -8,6 +8,7 @@ mod listen;
 mod pending;
 mod redial;
 mod stream;
+mod transport;
 
 pub use clock::Clock;
 pub use dial::dial;
@@ -16,6 +17,7 @@ pub use listen::{BindError, Listener};
 pub use pending::{Pending, Ticket};
 pub use redial::Backoff;
 pub use stream::{Address, ReadHalf, WriteHalf};
+pub use transport::{Keepalive, Transport};
 
 /// Fresh randomness from the system.
 ///

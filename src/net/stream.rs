@@ -4,11 +4,11 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
+use super::Transport;
 use crate::session::Session;
 use crate::time::Time;
 
@@ -48,18 +48,15 @@ pub enum WriteHalf {
     Ipc(unix::OwnedWriteHalf),
 }
 
-/// Takes a TCP stream: no delay for small messages, and keepalive probes for peers that cannot
-/// be asked to answer a PING.
+/// Takes a TCP stream and sets it up.
 ///
 /// # Errors
 /// The system refuses an option.
-pub(super) fn split_tcp(stream: TcpStream) -> io::Result<(ReadHalf, WriteHalf)> {
-    stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+pub(super) fn split_tcp(
+    stream: TcpStream,
+    transport: &Transport,
+) -> io::Result<(ReadHalf, WriteHalf)> {
+    transport.apply(&stream)?;
     let (read, write) = stream.into_split();
     Ok((ReadHalf::Tcp(read), WriteHalf::Tcp(write)))
 }
@@ -107,6 +104,19 @@ impl WriteHalf {
     /// # Errors
     /// The stream is broken.
     pub fn flush(&self, now: Time, session: &mut Session) -> io::Result<bool> {
+        self.flush_seen(now, session, |_| {})
+    }
+
+    /// The same, and shows the bytes that the stream has taken.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn flush_seen(
+        &self,
+        now: Time,
+        session: &mut Session,
+        mut seen: impl FnMut(&[u8]),
+    ) -> io::Result<bool> {
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = session.chunks(&mut slices);
@@ -118,6 +128,14 @@ impl WriteHalf {
             match self.try_write(slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
+                    let mut left = n;
+                    for slice in slices {
+                        seen(slice.get(..left).unwrap_or(slice));
+                        left = left.saturating_sub(slice.len());
+                        if left == 0 {
+                            break;
+                        }
+                    }
                     session.wrote(now, n);
                     // The stream is full: asking again would only cost a call.
                     if n < offered {
@@ -154,6 +172,3 @@ impl WriteHalf {
 
 /// Chunks per system call.
 const SLICES: usize = 16;
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;

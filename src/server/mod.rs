@@ -22,7 +22,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::net::{BindError, Listener, entropy};
+use crate::net::{BindError, Listener, Transport, entropy};
 use crate::wire::Endpoint;
 use shard::Shard;
 
@@ -54,7 +54,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let mut listeners = Vec::with_capacity(config.endpoints.len());
         for endpoint in &config.endpoints {
-            listeners.push(Listener::bind(endpoint).await?);
+            listeners.push(Listener::bind(endpoint, &Transport::default()).await?);
         }
         let drain_timeout = config.drain_timeout;
         let shard = Rc::new(RefCell::new(Shard::new(config, entropy()?)));

@@ -1,4 +1,5 @@
-//! Endpoints, the addresses of ZeroMQ: `tcp://host:port`, `ipc://path`, `ipc://@name`.
+//! Endpoints, the addresses of ZeroMQ: `tcp://host:port`, `ipc://path`, `ipc://@name`,
+//! `inproc://name`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +23,11 @@ pub enum Endpoint {
     /// A Unix domain socket in Linux's abstract namespace, written `ipc://@name`.
     Abstract {
         /// Its name, without the `@`.
+        name: String,
+    },
+    /// Another socket of the same process.
+    Inproc {
+        /// The name it is bound to, of 1 to 255 bytes.
         name: String,
     },
 }
@@ -50,7 +56,7 @@ pub enum EndpointError {
         text: String,
     },
     /// A transport that is not there.
-    #[error("`{scheme}` is no transport here: tcp and ipc are")]
+    #[error("`{scheme}` is no transport here: tcp, ipc and inproc are")]
     Scheme {
         /// What was given.
         scheme: String,
@@ -68,6 +74,12 @@ pub enum EndpointError {
     Host {
         /// What was given.
         host: String,
+    },
+    /// A name that no inproc endpoint can have.
+    #[error("inproc name of {len} bytes: it needs 1 to 255")]
+    Name {
+        /// Its length.
+        len: usize,
     },
     /// A path that no socket can have.
     #[error("ipc path of {len} bytes: it needs 1 to {limit}, and no zero byte")]
@@ -95,7 +107,7 @@ impl Endpoint {
             Self::Tcp {
                 host: Host::Any, ..
             } => false,
-            Self::Ipc { .. } | Self::Abstract { .. } => true,
+            Self::Ipc { .. } | Self::Abstract { .. } | Self::Inproc { .. } => true,
         }
     }
 }
@@ -112,10 +124,38 @@ impl FromStr for Endpoint {
         match scheme {
             "tcp" => read_tcp(rest),
             "ipc" => read_ipc(rest),
+            "inproc" if !rest.is_empty() && rest.len() <= 255 => Ok(Self::Inproc {
+                name: rest.to_owned(),
+            }),
+            "inproc" => Err(EndpointError::Name { len: rest.len() }),
             _ => Err(EndpointError::Scheme {
                 scheme: scheme.to_owned(),
             }),
         }
+    }
+}
+
+impl TryFrom<&str> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: &str) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: String) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&Endpoint> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(endpoint: &Endpoint) -> Result<Self, EndpointError> {
+        Ok(endpoint.clone())
     }
 }
 
@@ -136,6 +176,7 @@ impl fmt::Display for Endpoint {
             } => write!(f, "tcp://{}", std::net::SocketAddr::new(*address, *port)),
             Self::Ipc { path } => write!(f, "ipc://{path}"),
             Self::Abstract { name } => write!(f, "ipc://@{name}"),
+            Self::Inproc { name } => write!(f, "inproc://{name}"),
         }
     }
 }

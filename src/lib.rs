@@ -36,6 +36,8 @@ pub mod security;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
+#[cfg(feature = "socket")]
+pub mod socket;
 mod table;
 pub mod time;
 pub mod wire;

@@ -9,6 +9,8 @@ use chacha20::rand_core::{Rng, SeedableRng};
 /// Doubling waits with jitter.
 #[derive(Debug)]
 pub struct Backoff {
+    first: Duration,
+    longest: Duration,
     failures: u32,
     random: ChaCha8Rng,
 }
@@ -22,18 +24,27 @@ impl Backoff {
     /// No failures yet.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
+        Self::between(Self::FIRST, Self::LONGEST, seed)
+    }
+
+    /// No failures yet, with other waits.
+    #[must_use]
+    pub fn between(first: Duration, longest: Duration, seed: [u8; 32]) -> Self {
         Self {
+            first,
+            longest: longest.max(first),
             failures: 0,
             random: ChaCha8Rng::from_seed(seed),
         }
     }
 
-    /// Another attempt has failed: how long to wait. 100 ms, doubled each time up to 5 s, each
-    /// 30 % more or less.
+    /// Another attempt has failed: how long to wait. The first wait (100 ms), doubled each time up
+    /// to the longest (5 s), each 30 % more or less.
     pub fn failed(&mut self) -> Duration {
-        let wait = Self::FIRST
+        let wait = self
+            .first
             .saturating_mul(1 << self.failures.min(16))
-            .min(Self::LONGEST);
+            .min(self.longest);
         self.failures += 1;
         let percent = 70 + self.random.next_u32() % 61;
         wait * percent / 100

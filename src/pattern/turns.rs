@@ -90,13 +90,13 @@ mod tests {
     #[test]
     fn who_leaves_is_passed_over_and_comes_back_at_the_end() {
         let mut turns = Turns::default();
-        [1, 2, 3].map(|peer| turns.add(peer));
+        [1, 2, 3].into_iter().for_each(|peer| turns.add(peer));
         assert!(turns.remove(2));
         assert!(!turns.remove(2));
         assert_eq!(turns.iter().collect::<Vec<_>>(), [1, 3]);
         turns.add(2);
         assert_eq!(turns.iter().collect::<Vec<_>>(), [1, 3, 2]);
-        [1, 2, 3].map(|peer| turns.remove(peer));
+        assert!([1, 2, 3].into_iter().all(|peer| turns.remove(peer)));
         assert_eq!(turns.front(), None);
     }
 }

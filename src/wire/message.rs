@@ -90,6 +90,24 @@ impl Message {
         bytes::Buf::advance(&mut self.wire, gone);
     }
 
+    /// This message with one more part in front.
+    #[must_use]
+    pub fn behind(&self, first: &[u8]) -> Self {
+        let len = Header::len_for(first.len()) + first.len() + self.wire.len();
+        let mut wire = Vec::with_capacity(len);
+        Header {
+            more: !self.wire.is_empty(),
+            command: false,
+            size: first.len() as u64,
+        }
+        .write(&mut wire);
+        wire.extend_from_slice(first);
+        wire.extend_from_slice(&self.wire);
+        Self {
+            wire: Bytes::from(wire),
+        }
+    }
+
     /// Each part as a value of its own that shares this message's buffer.
     #[must_use]
     pub fn into_parts(self) -> Vec<Bytes> {
@@ -267,6 +285,15 @@ mod tests {
         assert_eq!(message, Message::single(b"c"));
         message.skip(5);
         assert!(message.is_empty());
+    }
+
+    #[test]
+    fn a_part_in_front_makes_the_same_message_as_one_from_the_start() {
+        let body = Message::new(["b", ""]);
+        assert_eq!(body.behind(b"a"), Message::new(["a", "b", ""]));
+        assert_eq!(Message::default().behind(b"a"), Message::single(b"a"));
+        let long = [1; 300];
+        assert_eq!(body.behind(&long), Message::new([&long[..], b"b", b""]));
     }
 
     #[test]

@@ -180,7 +180,7 @@ proptest! {
 fn a_stranger_that_nests_topics_to_the_limit_is_bounded_and_forgotten() {
     let bounds = Bounds::default();
     let text = vec![b'x'; bounds.topic];
-    let mut all = Subscriptions::new(bounds.clone());
+    let mut all = Subscriptions::new(bounds);
     let mut bytes = 0;
     for len in 0..=bounds.topic {
         bytes += len;

@@ -1,0 +1,297 @@
+//! The heart of a socket: its pipes, its pattern, and what moves messages between them.
+//!
+//! Whoever has something to do does it here, under one lock and without a hop: the program's own
+//! `send` and `recv` read and write streams themselves, and the driver does it while they are
+//! elsewhere.
+
+mod arrive;
+mod close;
+mod depart;
+mod local;
+mod receive;
+mod send;
+
+pub(super) use local::{connect_inproc, forget_inproc, join_inproc, unbind_inproc};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::error::{RecvError, SendError};
+use super::monitor::{Event, Reporter};
+use super::options::Options;
+use super::pipe::Pipe;
+use super::ready::{Ready, Side};
+use crate::net::{Clock, Pending, ReadHalf};
+use crate::pattern::{Pattern, Turns};
+use crate::session;
+use crate::table::Table;
+use crate::time::Time;
+use crate::wire::{Endpoint, Message, SocketType};
+
+/// What a socket and its tasks share.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) ready: Arc<Ready>,
+    state: Mutex<State>,
+}
+
+/// See the [module's description](self).
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) kind: SocketType,
+    pub(super) options: Options,
+    session: Arc<session::Config>,
+    pub(super) clock: Clock,
+    /// When the clock was last read.
+    now: Time,
+    pub(super) pattern: Pattern,
+    pub(super) pipes: Table<Pipe>,
+    /// Pipes that may have a message for the program.
+    turns: Turns,
+    /// Received from peers that are gone, or made up on their behalf.
+    leftover: VecDeque<Received>,
+    /// Pipes that the end of the turn has to write to.
+    dirty: Vec<u32>,
+    ready: Arc<Ready>,
+    scratch: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+    ring: Vec<u32>,
+    monitors: Vec<Reporter>,
+    pub(super) counters: Counters,
+    pub(super) bound: Vec<Bound>,
+    next_connection: u64,
+    pending: Pending<u32>,
+    addresses: BTreeMap<IpAddr, usize>,
+    accepted: usize,
+    /// The driver has to look at the clock then, at the latest.
+    pub(super) wake_at: Option<Time>,
+    /// Messages that the program has received; tells the driver whether it is there.
+    taken: u64,
+    /// The driver has been told that messages wait which nobody looks at.
+    unattended: bool,
+    /// Inproc pipes whose other side is gone, to be connected again.
+    pub(super) astray: Vec<u32>,
+    pub(super) closing: Option<Closing>,
+    /// Streams that say farewell: their readers.
+    pub(super) parting: Vec<ReadHalf>,
+    steps: u32,
+}
+
+/// A bound endpoint.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) endpoint: Endpoint,
+    /// Accepts; none for inproc.
+    pub(super) task: Option<AbortHandle>,
+}
+
+/// The socket is being closed.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) until: Option<Time>,
+    pub(super) over: bool,
+    pub(super) unsent: usize,
+    pub(super) done: Arc<Notify>,
+}
+
+/// A message for the program.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) from: Option<Bytes>,
+    pub(super) body: Message,
+}
+
+/// What a socket has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages that left; one to several peers counts for each.
+    pub sent: u64,
+    /// Messages that the program received.
+    pub received: u64,
+    /// Messages dropped because a peer had no room: PUB, XPUB and XSUB for that peer only, ROUTER
+    /// without `mandatory`, REP, and what `conflate` replaced.
+    pub dropped_full: u64,
+    /// Messages for a name that nobody has (ROUTER without `mandatory`), and answers to a peer
+    /// that is gone (REP).
+    pub dropped_unroutable: u64,
+    /// Messages that were lost with the connection on which they waited.
+    pub dropped_lost: u64,
+    /// Messages from peers that nobody gets: stale replies, requests without delimiter, topics
+    /// that are not wanted, messages to a type that does not receive, subscriptions beyond the
+    /// bounds.
+    pub ignored: u64,
+    /// Connections that were turned away: by a limit, or because their name is taken.
+    pub rejected: u64,
+    /// Handshakes that failed.
+    pub handshakes_failed: u64,
+    /// Peers that are connected now, their handshakes done.
+    pub peers: u64,
+}
+
+/// What stands next on a pipe.
+enum Next {
+    Message(Message),
+    /// Nothing at present, or nothing any more.
+    Nothing,
+}
+
+impl Hub {
+    pub(super) fn new(kind: SocketType, options: Options, first: u32) -> Arc<Self> {
+        let ready = Arc::new(Ready::default());
+        let clock = Clock::start();
+        let state = State {
+            kind,
+            session: options.session(kind),
+            now: clock.now(),
+            clock,
+            pattern: Pattern::new(kind, options.pattern, first),
+            pipes: Table::default(),
+            turns: Turns::default(),
+            leftover: VecDeque::new(),
+            dirty: Vec::new(),
+            ready: Arc::clone(&ready),
+            scratch: Vec::new(),
+            spare: Vec::new(),
+            ring: Vec::new(),
+            monitors: Vec::new(),
+            counters: Counters::default(),
+            bound: Vec::new(),
+            next_connection: 0,
+            pending: Pending::new(options.limits.pending_handshakes),
+            addresses: BTreeMap::new(),
+            accepted: 0,
+            wake_at: None,
+            taken: 0,
+            unattended: false,
+            astray: Vec::new(),
+            closing: None,
+            parting: Vec::new(),
+            steps: 0,
+            options,
+        };
+        Arc::new(Self {
+            ready,
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message for the program, or a place among those who wait.
+    pub(super) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut Option<u64>,
+    ) -> Poll<Result<Received, RecvError>> {
+        let mut state = self.lock();
+        if state.is_tired(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(received) = state.receive()? {
+                return Poll::Ready(Ok(received));
+            }
+            state.write_dirty();
+            if state.has_more() {
+                // A flood of what nobody wants: others have to have their turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.ready.wait(Side::Receive, key, cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    pub(super) fn try_recv(&self) -> Result<Option<Received>, RecvError> {
+        let mut state = self.lock();
+        let received = state.receive();
+        state.write_dirty();
+        received
+    }
+
+    /// Takes the message if it can leave, or be dropped as the pattern has it.
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut Option<u64>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        if state.is_tired(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            let Some(given) = message.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            match state.send(given) {
+                Err(SendError::Full(given)) => *message = Some(given),
+                sent => return Poll::Ready(sent),
+            }
+            state.write_dirty();
+            if self.ready.wait(Side::Send, key, cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    pub(super) fn try_send(&self, message: Message) -> Result<(), SendError> {
+        self.lock().send(message)
+    }
+}
+
+impl State {
+    /// Lets others on the runtime have their turn now and then: what is there already costs no
+    /// waiting, so a busy program would never yield.
+    fn is_tired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.steps = self.steps.wrapping_add(1);
+        if !self.steps.is_multiple_of(STEPS) {
+            return false;
+        }
+        match tokio::task::coop::poll_proceed(cx) {
+            Poll::Ready(proceed) => {
+                proceed.made_progress();
+                false
+            }
+            Poll::Pending => true,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        !self.turns.is_empty() || !self.leftover.is_empty() || self.pattern.notices() > 0
+    }
+
+    pub(super) fn configure(&mut self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.options);
+        self.session = self.options.session(self.kind);
+        self.pattern.configure(self.options.pattern);
+    }
+
+    pub(super) fn watch(&mut self, reporter: Reporter) {
+        self.monitors.push(reporter);
+    }
+
+    pub(super) fn report(&mut self, event: &Event) {
+        if !self.monitors.is_empty() {
+            self.monitors.retain(|monitor| monitor.tell(event));
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_connection += 1;
+        self.next_connection
+    }
+}
+
+/// Messages between two looks at the runtime's budget.
+const STEPS: u32 = 8;

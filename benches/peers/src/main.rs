@@ -1,0 +1,51 @@
+//! Socket patterns side by side: scale0, libzmq and the pure-Rust peers in one run.
+//!
+//! `peers run` measures; `peers ROLE IMPL` is one end of a measurement, in a process of its own.
+//! See README.md for the method and how to read the table.
+
+mod case;
+mod child;
+mod job;
+mod meter;
+mod omq;
+mod raw;
+mod run;
+mod rzmq_rs;
+mod zeromq_rs;
+
+use job::Job;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let result = match words.first().map(String::as_str) {
+        Some("run") => run::run(&words[1..]),
+        Some(_) => Job::parse(&words).and_then(|job| role(&job)),
+        None => Err("usage: peers run [--quick] [--reps N] [--impl NAME]... [CASE]...\n       peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--warm MS] [--run MS]".into()),
+    };
+    if let Err(error) = result {
+        eprintln!("peers {}: {error}", words.join(" "));
+        std::process::exit(1);
+    }
+}
+
+/// Plays one end until the runner ends it, or until it has measured.
+fn role(job: &Job) -> Result<(), Failure> {
+    child::settle(job.cpu)?;
+    if job.implementation == "raw" {
+        return raw::play(job);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        match job.implementation.as_str() {
+            "omq" => omq::play(job).await,
+            "rzmq" => rzmq_rs::play(job).await,
+            "zeromq" => zeromq_rs::play(job).await,
+            other => Err(format!("no implementation {other}").into()),
+        }
+    })
+}

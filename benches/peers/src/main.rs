@@ -39,13 +39,17 @@ fn role(job: &Job) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    let play = async {
         match job.implementation.as_str() {
             "omq" => omq::play(job).await,
             "rzmq" => rzmq_rs::play(job).await,
             "zeromq" => zeromq_rs::play(job).await,
             other => Err(format!("no implementation {other}").into()),
         }
-    })
+    };
+    // Only subscribers are many in one process, as local tasks.
+    match job.role.as_str() {
+        "sub" => tokio::task::LocalSet::new().block_on(&runtime, play),
+        _ => runtime.block_on(play),
+    }
 }

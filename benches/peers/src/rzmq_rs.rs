@@ -1,10 +1,11 @@
-//! The crate `rzmq`, without io_uring, which its fastest figures need and most machines refuse.
+//! The crate `rzmq`, as it comes: without io_uring and without TCP_CORK (which helps here only
+//! where it publishes).
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use rzmq::socket::options::{
-    AUTO_DELIMITER, LAST_ENDPOINT, RCVHWM, SNDHWM, SUBSCRIBE, TCP_CORK, XPUB_NODROP,
+    AUTO_DELIMITER, LAST_ENDPOINT, RCVHWM, SNDHWM, SUBSCRIBE, XPUB_NODROP,
 };
 use rzmq::{Context, Msg, Socket, SocketType};
 
@@ -104,9 +105,6 @@ async fn made(context: &Context, kind: SocketType) -> Result<Socket, Failure> {
     let socket = context.socket(kind)?;
     socket.set_option(SNDHWM, 1000).await?;
     socket.set_option(RCVHWM, 1000).await?;
-    if std::env::var_os("PEERS_RZMQ_CORK").is_some() {
-        socket.set_option(TCP_CORK, true).await?;
-    }
     if matches!(kind, SocketType::Dealer | SocketType::Router) {
         socket.set_option(AUTO_DELIMITER, false).await?;
     }

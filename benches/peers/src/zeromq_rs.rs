@@ -19,8 +19,13 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
     match job.role.as_str() {
         "push" => {
             let mut socket = connected::<PushSocket>(job).await?;
+            // Its queue takes 100,000 messages before it waits: on one thread nothing would be
+            // written until then.
             loop {
-                socket.send(fresh().into()).await?;
+                for _ in 0..job.burst() {
+                    socket.send(fresh().into()).await?;
+                }
+                tokio::task::yield_now().await;
             }
         }
         "pull" => {

@@ -82,7 +82,7 @@ impl Case {
         all
     }
 
-    /// The name to ask for it by; a beginning of it is enough.
+    /// The name to ask for it by; its family goes by the first words of it.
     pub fn name(&self) -> String {
         let size = match self.size {
             size if size % 1024 == 0 => format!("{}k", size / 1024),

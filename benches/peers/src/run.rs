@@ -249,6 +249,13 @@ impl Programs {
     }
 }
 
+/// Whether a case is the wanted one, or of its family: `push` is all of `push-…`, and `pub-64` is
+/// not `pub-64k-1`.
+fn is_of(case: &str, wanted: &str) -> bool {
+    case.strip_prefix(wanted)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 fn row(case: &Case, name: &str, median: &Result<Run, String>) -> String {
     let run = match median {
         Ok(run) => run,

@@ -11,6 +11,7 @@ mod omq;
 mod raw;
 mod run;
 mod rzmq_rs;
+mod session;
 mod zeromq_rs;
 
 use job::Job;
@@ -43,6 +44,7 @@ fn role(job: &Job) -> Result<(), Failure> {
         match job.implementation.as_str() {
             "omq" => omq::play(job).await,
             "rzmq" => rzmq_rs::play(job).await,
+            "session" => session::play(job).await,
             "zeromq" => zeromq_rs::play(job).await,
             other => Err(format!("no implementation {other}").into()),
         }

@@ -90,11 +90,7 @@ impl Plan {
         }
         let mut cases = Case::all();
         if !wanted.is_empty() {
-            cases.retain(|case| {
-                wanted
-                    .iter()
-                    .any(|name| case.name().starts_with(name.as_str()))
-            });
+            cases.retain(|case| wanted.iter().any(|name| is_of(&case.name(), name)));
         }
         if cases.is_empty() {
             let names: Vec<_> = Case::all().iter().map(Case::name).collect();

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use scale0::net::{Clock, Listener, ReadHalf, Transport, WriteHalf, dial};
 use scale0::session::{Config, Heard, Session};
+use scale0::time::Time;
 use scale0::wire::{Endpoint, Message, Piece, SocketType};
 use tokio::io::ReadBuf;
 
@@ -23,8 +24,9 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
         "push" => {
             let mut line = connected(SocketType::Push, job).await?;
             loop {
+                let now = line.clock.now();
                 while line.session.waiting() < FULL {
-                    line.send(&fresh())?;
+                    line.send(now, &fresh())?;
                 }
                 poll_fn(|cx| line.poll_written(cx)).await?;
             }
@@ -43,10 +45,13 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
                 lines.push(accepted(SocketType::Pub, &listener).await?);
             }
             loop {
+                let Some(now) = lines.first().map(|line| line.clock.now()) else {
+                    return Err("no subscribers".into());
+                };
                 while lines.iter().all(|line| line.session.waiting() < FULL) {
                     let message = fresh();
                     for line in &mut lines {
-                        line.send(&message)?;
+                        line.send(now, &message)?;
                     }
                 }
                 for line in &mut lines {
@@ -70,11 +75,11 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
         "dealer" => {
             let mut line = connected(SocketType::Dealer, job).await?;
             let mut trips = Trips::new(job);
+            let now = line.clock.now();
             for _ in 0..job.window {
                 trips.asked();
-                line.send(&fresh())?;
+                line.send(now, &fresh())?;
             }
-            let now = line.clock.now();
             line.writer.flush(now, &mut line.session)?;
             loop {
                 line.hear(|session, _| {
@@ -153,10 +158,9 @@ impl Line {
         Ok(line)
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), Failure> {
-        Ok(self
-            .session
-            .send(self.clock.now(), &[Piece::Parts(message)])?)
+    /// The clock is looked at once per turn: a look costs as much as all the rest of a send.
+    fn send(&mut self, now: Time, message: &Message) -> Result<(), Failure> {
+        Ok(self.session.send(now, &[Piece::Parts(message)])?)
     }
 
     /// One read; all messages in it; one write of what they led to.

@@ -8,6 +8,7 @@ mod child;
 mod job;
 mod meter;
 mod omq;
+mod ours;
 mod raw;
 mod run;
 mod rzmq_rs;
@@ -42,6 +43,7 @@ fn role(job: &Job) -> Result<(), Failure> {
         .build()?;
     let play = async {
         match job.implementation.as_str() {
+            "scale0" => ours::play(job).await,
             "omq" => omq::play(job).await,
             "rzmq" => rzmq_rs::play(job).await,
             "session" => session::play(job).await,

@@ -9,7 +9,7 @@ use crate::case::{Case, Shape};
 use crate::child::Child;
 
 /// Ours first; then who it is compared with.
-const ALL: [&str; 4] = ["libzmq", "omq", "rzmq", "zeromq"];
+const ALL: [&str; 5] = [OURS, "libzmq", "omq", "rzmq", "zeromq"];
 const OURS: &str = "scale0";
 const PATIENCE: Duration = Duration::from_secs(8);
 

@@ -59,6 +59,24 @@ struct Frame {
 }
 
 impl Inbox {
+    /// The message at the front of `input` if none has begun and all of this one is there, which
+    /// is how small ones mostly come.
+    pub(super) fn whole(
+        &self,
+        input: &mut &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Message>, Error> {
+        if self.is_partial() {
+            return Ok(None);
+        }
+        let Some(len) = whole_message(input, limits)? else {
+            return Ok(None);
+        };
+        let (wire, rest) = input.split_at(len);
+        *input = rest;
+        Ok(Some(Message::from_wire(Bytes::copy_from_slice(wire))))
+    }
+
     /// The next whole message or command at the front of `input`; `None` when all bytes have
     /// been taken and none is complete.
     pub(super) fn next(
@@ -66,16 +84,6 @@ impl Inbox {
         input: &mut &[u8],
         rules: &Rules<'_>,
     ) -> Result<Option<Unit>, Error> {
-        if rules.handshake.is_none()
-            && !self.is_partial()
-            && let Some(len) = whole_message(input, rules.limits)?
-        {
-            let (wire, rest) = input.split_at(len);
-            *input = rest;
-            return Ok(Some(Unit::Message(Message::from_wire(
-                Bytes::copy_from_slice(wire),
-            ))));
-        }
         let offered = input.len();
         loop {
             if self.frame.is_none() {

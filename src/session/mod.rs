@@ -13,6 +13,7 @@ mod error;
 mod inbox;
 mod outbox;
 mod pulse;
+mod spare;
 
 pub use error::Error;
 pub use pulse::Heartbeat;
@@ -155,8 +156,26 @@ impl Session {
     /// The peer broke the protocol. The session is over; what is left in the outbox (possibly an
     /// ERROR for the peer) should still be written before the stream is closed.
     pub fn receive(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
-        if !input.is_empty() {
-            self.pulse.heard(now);
+        if input.is_empty() {
+            return match self.state {
+                State::Closed => Err(Error::Closed),
+                _ => Ok(None),
+            };
+        }
+        self.pulse.heard(now);
+        // The common case first, without the bookkeeping that unfinished messages need.
+        if matches!(self.state, State::Open { .. }) {
+            match self.inbox.whole(input, &self.config.limits) {
+                Ok(None) => {}
+                Ok(Some(message)) => {
+                    self.pulse.grew(now, None);
+                    return Ok(Some(Heard::Message(message)));
+                }
+                Err(error) => {
+                    self.fail(now, &error);
+                    return Err(error);
+                }
+            }
         }
         let before = self.inbox.len();
         let heard = self.step(now, input);

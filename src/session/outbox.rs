@@ -8,6 +8,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use super::spare;
 use crate::time::Time;
 use crate::wire::{Header, Piece};
 
@@ -110,6 +111,7 @@ impl Outbox {
         };
         let begun = self.tail.len() - before;
         self.len += begun;
+        self.widen();
         if let Some(body) = shared {
             self.len += body.len();
             self.close_tail();
@@ -190,13 +192,16 @@ impl Outbox {
             && self.front >= len
         {
             self.front -= len;
-            self.line.pop_front();
+            if let Some(Chunk::Frames(frames)) = self.line.pop_front() {
+                spare::give(frames);
+            }
         }
         if self.line.is_empty() && self.front >= self.tail.len() {
             self.front = 0;
             self.tail.clear();
             if self.tail.capacity() > KEEP || self.line.capacity() > 0 {
-                (self.tail, self.line) = (Vec::new(), VecDeque::new());
+                spare::give(std::mem::take(&mut self.tail));
+                self.line = VecDeque::new();
             }
         }
     }
@@ -214,6 +219,16 @@ impl Outbox {
     fn begin(&mut self, now: Time) {
         if self.len == 0 {
             self.since = now;
+        }
+    }
+
+    /// A tail that outgrows what an idle peer may keep moves to a buffer that is large enough for
+    /// all that it can take.
+    fn widen(&mut self) {
+        if self.tail.len() > KEEP && self.tail.capacity() < spare::SIZE {
+            let mut wide = spare::take();
+            wide.extend_from_slice(&self.tail);
+            self.tail = wide;
         }
     }
 

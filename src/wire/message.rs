@@ -38,7 +38,7 @@ impl Message {
     /// One part.
     #[must_use]
     pub fn single(part: &[u8]) -> Self {
-        Self::new([part])
+        Self::default().behind(part)
     }
 
     /// Takes bytes that are known to be canonical frames of one message.

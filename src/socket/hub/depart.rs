@@ -21,6 +21,7 @@ impl State {
         let Some(link) = pipe.link.take() else {
             return;
         };
+        self.changes += 1;
         let (was_open, was_member) = (pipe.open, pipe.member);
         let (connection, endpoint) = (pipe.connection, pipe.endpoint.clone());
         let connected = pipe.is_connected();

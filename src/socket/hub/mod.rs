@@ -81,6 +81,8 @@ pub(super) struct State {
     /// Streams that say farewell: their readers.
     pub(super) parting: Vec<ReadHalf>,
     steps: u32,
+    /// How often a pipe has got room or lost its link: what was true before may not be any more.
+    changes: u64,
 }
 
 /// A bound endpoint.
@@ -174,6 +176,7 @@ impl Hub {
             closing: None,
             parting: Vec::new(),
             steps: 0,
+            changes: 0,
             options,
         };
         Arc::new(Self {
@@ -200,7 +203,11 @@ impl Hub {
             if let Some(received) = state.receive()? {
                 return Poll::Ready(Ok(received));
             }
+            let before = state.changes;
             state.write_dirty();
+            if state.changes != before {
+                continue;
+            }
             if state.has_more() {
                 // A flood of what nobody wants: others have to have their turn.
                 cx.waker().wake_by_ref();
@@ -238,7 +245,6 @@ impl Hub {
                 Err(SendError::Full(given)) => *message = Some(given),
                 sent => return Poll::Ready(sent),
             }
-            state.write_dirty();
             if self.ready.wait(Side::Send, key, cx.waker()) {
                 return Poll::Pending;
             }

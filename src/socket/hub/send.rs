@@ -54,7 +54,14 @@ impl State {
                     self.tell_all(on, &topic);
                 }
             }
-            Way::Wait(message) => return Err(SendError::Full(message)),
+            Way::Wait(message) => {
+                let before = self.changes;
+                self.write_dirty();
+                if self.changes != before {
+                    return self.send(message);
+                }
+                return Err(SendError::Full(message));
+            }
             Way::Dropped(Dropped::Full) => self.counters.dropped_full += 1,
             Way::Dropped(Dropped::Unroutable | Dropped::Gone) => {
                 self.counters.dropped_unroutable += 1;
@@ -144,6 +151,7 @@ impl State {
     pub(super) fn make_room(&mut self, slot: u32) {
         if let Some(pipe) = self.pipes.get_mut(slot) {
             pipe.full = false;
+            self.changes += 1;
             if pipe.member {
                 self.pattern.room(slot);
             }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 mod broker;
 #[path = "../fuzz/fuzz_targets/commands.rs"]
 mod commands;
+#[path = "../fuzz/fuzz_targets/explain.rs"]
+mod explain;
 #[path = "../fuzz/fuzz_targets/frames.rs"]
 mod frames;
 #[path = "../fuzz/fuzz_targets/greeting.rs"]
@@ -34,9 +36,10 @@ mod subscriptions;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("broker", broker::run),
     ("commands", commands::run),
+    ("explain", explain::run),
     ("frames", frames::run),
     ("greeting", greeting::run),
     ("metadata", metadata::run),

@@ -6,6 +6,7 @@
 mod command;
 mod endpoint;
 mod error;
+mod explain;
 mod greeting;
 mod header;
 mod kind;
@@ -15,6 +16,7 @@ mod metadata;
 pub use command::{Command, Ping};
 pub use endpoint::{Endpoint, EndpointError, Host};
 pub use error::Error;
+pub use explain::{Explainer, hex, printable};
 pub use greeting::{Greeting, MechanismName};
 pub use header::Header;
 pub use kind::SocketType;

@@ -101,6 +101,11 @@ impl Process {
     /// Its stdin ends; waits until the process has ended, too.
     pub(crate) fn finish(mut self) -> Finished {
         self.hush();
+        self.end()
+    }
+
+    /// Waits until it has ended by itself, while its stdin is open.
+    pub(crate) fn end(&mut self) -> Finished {
         let Some(status) = self.wait() else {
             panic!("it does not end: {}", self.report());
         };

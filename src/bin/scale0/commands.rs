@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use scale0::wire::{Endpoint, EndpointError, Host};
 
+use crate::cat::CatArguments;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::units::Span;
@@ -52,6 +53,19 @@ pub(crate) enum Command {
     /// Totals, services, workers and queues, as the broker itself tells them through its services
     /// s0.info, s0.services, s0.workers and s0.queues.
     Info(InfoArguments),
+    /// Be any ZeroMQ socket: stdin is sent, what arrives is printed
+    ///
+    /// Each line of stdin is one message of one frame, or with --json an array of frames. What
+    /// arrives is printed in the same form, frames with a tab between them: as text where they are
+    /// printable, in hex where they are not. A line of ROUTER is its frames with tabs between them,
+    /// the routing id first. XPUB prints 01TOPIC and 00TOPIC for subscriptions that come and go,
+    /// XSUB takes them. REQ and REP alternate between a line of stdin and a message; the other types that
+    /// do both do both at once. At the end of stdin PUSH and PUB end when all is sent, REQ when it
+    /// has its answer; the others keep receiving.
+    ///
+    /// Exit codes: 0 done, 1 failed (also: a line was no message, or could not be sent in time for
+    /// LINGER), 2 usage, 3 not done within --timeout.
+    Cat(Box<CatArguments>),
     /// Show what scale0 is, live, in less than 20 seconds
     ///
     /// Starts a broker, workers and clients of its own on loopback, adds workers, kills one in
@@ -209,13 +223,13 @@ impl Connect {
 }
 
 /// An endpoint to connect to. `*` and port 0 are for binding, and nobody would ever be there.
-fn target(text: &str) -> Result<Endpoint, String> {
+pub(crate) fn target(text: &str) -> Result<Endpoint, String> {
     let endpoint = text
         .parse()
         .map_err(|error: EndpointError| error.to_string())?;
     match &endpoint {
         Endpoint::Tcp { host, port } if *host == Host::Any || *port == 0 => Err(format!(
-            "`{text}` is for binding only: name the broker's host and port, like {DEFAULT_ENDPOINT}"
+            "`{text}` is for binding only: name the host and its port, like {DEFAULT_ENDPOINT}"
         )),
         _ => Ok(endpoint),
     }

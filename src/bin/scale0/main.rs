@@ -2,6 +2,7 @@
 
 mod broker;
 mod call;
+mod cat;
 mod commands;
 mod demo;
 mod docs;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Broker(arguments) => broker::run(arguments, &cli.log),
         Command::Worker(arguments) => worker::run(arguments, &cli.log),
         Command::Call(arguments) => call::run(arguments, &cli.log),
+        Command::Cat(arguments) => cat::run(&arguments, &cli.log),
         Command::Info(arguments) => info::run(arguments, &cli.log),
         Command::Demo(arguments) => demo::run(arguments, &cli.log),
         Command::Completions(arguments) => docs::completions(&arguments),

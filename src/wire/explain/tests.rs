@@ -295,3 +295,26 @@ fn plain_and_curve_are_explained_by_name_and_size() {
     starts(13, "  box, 92 bytes | ");
     assert_eq!(lines.len(), 14);
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_told_alike_however_it_is_cut(
+        plain: bool,
+        frames in proptest::collection::vec((0u8..16, proptest::collection::vec(0u8..130, 0..90)), 0..6),
+        junk in proptest::collection::vec(0u8.., 0..80),
+        step in 1usize..40,
+    ) {
+        let mut stream = greeting(if plain { b"PLAIN" } else { b"NULL" });
+        stream.extend(command(b"READY", &Metadata::of(SocketType::Sub).write()));
+        for (flags, body) in &frames {
+            stream.push(flags & !2);
+            stream.push(u8::try_from(body.len()).unwrap());
+            stream.extend_from_slice(body);
+        }
+        stream.extend_from_slice(&junk);
+        let pieces: Vec<_> = stream.chunks(step).collect();
+        let whole = explained(&[&stream]);
+        proptest::prop_assert!(whole.iter().all(|line| !line.contains(char::is_control)));
+        proptest::prop_assert_eq!(explained(&pieces), whole);
+    }
+}

@@ -557,8 +557,8 @@ impl Stalled {
 fn no_line_of_stdin_is_read_that_cannot_be_queued() {
     let (_directory, endpoint) = ipc();
     for kind in ["push", "dealer"] {
-        let arguments = [kind, "--connect", &endpoint, "--option", "sndhwm=10"];
-        let mut push = Stalled::start(&arguments);
+        let options = ["--option", "sndhwm=10", "--option", "reconnect_ivl=200"];
+        let mut push = Stalled::start(&[&[kind, "--connect", &endpoint], &options[..]].concat());
         let taken = push.feed(2000);
         assert!(push.sleeps());
         assert!(!taken.load(Ordering::SeqCst), "{kind}");

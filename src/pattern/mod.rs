@@ -158,7 +158,7 @@ pub enum Taken {
 /// Why a message was not received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ignored {
-    /// An answer that nobody waits for.
+    /// An answer that nobody waits for, or from a peer that is gone.
     Stale,
     /// A request without delimiter or body, or with too deep an envelope.
     NoRequest,
@@ -490,8 +490,15 @@ impl Pattern {
         }
     }
 
-    /// A peer subscribes to a topic, or ends that.
+    /// A peer subscribes to a topic, or ends that. Only PUB and XPUB keep it, and only while the
+    /// peer is connected: it would cost the others memory, or pass to who gets the number next.
     pub fn subscription(&mut self, peer: u32, on: bool, topic: &[u8]) -> Taken {
+        if self.out != Out::Publish {
+            return Taken::Ignored(Ignored::NoReceiver);
+        }
+        if !self.members.contains(&peer) {
+            return Taken::Ignored(Ignored::Stale);
+        }
         let manual = self.config.manual && self.inward == In::Subscriptions;
         let set = if manual {
             &mut self.asked_for

@@ -158,7 +158,8 @@ pub enum Taken {
 /// Why a message was not received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ignored {
-    /// An answer that nobody waits for, or from a peer that is gone.
+    /// An answer that nobody waits for, or from a peer that is gone or, for ROUTER, has
+    /// lost its name to another.
     Stale,
     /// A request without delimiter or body, or with too deep an envelope.
     NoRequest,
@@ -455,9 +456,13 @@ impl Pattern {
                 from: None,
                 body: message,
             },
-            In::Named => Taken::Message {
-                from: self.names.name(peer).cloned(),
-                body: message,
+            // Without a name the program would take the first part for one.
+            In::Named => match self.names.name(peer) {
+                None => Taken::Ignored(Ignored::Stale),
+                from => Taken::Message {
+                    from: from.cloned(),
+                    body: message,
+                },
             },
             In::Reply => match self.asking.hear(peer, message) {
                 Reply::Body(body) => Taken::Message { from: None, body },

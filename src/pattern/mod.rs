@@ -449,7 +449,8 @@ impl Pattern {
         }
     }
 
-    /// Decides what becomes of a message from `peer`.
+    /// Decides what becomes of a message from `peer`. REP hears the next request when it
+    /// [may](Self::may_receive): an answer it owes would go to the new one's peer.
     pub fn hear(&mut self, peer: u32, message: Message) -> Taken {
         match self.inward {
             In::Turns => Taken::Message {
@@ -470,7 +471,12 @@ impl Pattern {
                 Reply::Malformed => Taken::Close(Violation::NoReply),
             },
             In::Request => match self.answering.hear(peer, message, self.config.envelope) {
-                Some(body) => Taken::Message { from: None, body },
+                Some(body) => {
+                    if !self.members.contains(&peer) {
+                        self.answering.leave(peer);
+                    }
+                    Taken::Message { from: None, body }
+                }
                 None => Taken::Ignored(Ignored::NoRequest),
             },
             In::Filter => {

@@ -306,7 +306,13 @@ impl Pattern {
                 notice.peer = None;
             }
         }
-        let (tells, manual) = (self.inward == In::Subscriptions, self.config.manual);
+        self.unsubscribe_all(peer);
+    }
+
+    /// XPUB's program hears of all that it would hear of if the peer had cancelled each topic.
+    fn unsubscribe_all(&mut self, peer: u32) {
+        let tells = self.inward == In::Subscriptions;
+        let manual = self.config.manual;
         let notices = &mut self.notices;
         let mut tell = |topic: &[u8]| {
             notices.push_back(Notice {
@@ -314,16 +320,21 @@ impl Pattern {
                 message: notice(false, topic),
             });
         };
+        let every = manual || self.config.verbose == Verbose::All;
+        if tells && every {
+            let set = if manual {
+                &self.asked_for
+            } else {
+                &self.subscriptions
+            };
+            set.topics(peer).for_each(&mut tell);
+        }
         self.subscriptions.leave(peer, |topic| {
-            if tells && !manual {
+            if tells && !every {
                 tell(topic);
             }
         });
-        self.asked_for.leave(peer, |topic| {
-            if tells && manual {
-                tell(topic);
-            }
-        });
+        self.asked_for.leave(peer, |_| ());
     }
 
     /// A peer has no room for the time being.

@@ -636,7 +636,9 @@ impl Pattern {
     fn aim(&mut self, first: &[u8]) {
         if let Some(only) = self.only {
             self.targets.clear();
-            self.targets.push(only);
+            if self.subscriptions.wants(only, first) != self.config.invert {
+                self.targets.push(only);
+            }
             return;
         }
         self.subscriptions.matching(first, &mut self.targets);

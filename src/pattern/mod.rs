@@ -563,12 +563,12 @@ impl Pattern {
     }
 
     /// XPUB_MANUAL: the program decides for the subscriber whose notice it received last that it
-    /// gets `topic` from now on, or no more. False if that one is gone.
+    /// gets `topic` from now on, or no more. False if that one is gone, or decides itself.
     ///
     /// # Errors
     /// A bound.
     pub fn decide(&mut self, on: bool, topic: &[u8]) -> Result<bool, Full> {
-        let Some(peer) = self.last else {
+        let Some(peer) = self.last.filter(|_| self.config.manual) else {
             return Ok(false);
         };
         if on {

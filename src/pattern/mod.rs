@@ -397,19 +397,19 @@ impl Pattern {
                 },
             },
             Out::Route => {
-                let peer = self.names.peer(message.first().unwrap_or_default());
+                let mut parts = message.parts();
+                let peer = self.names.peer(parts.next().unwrap_or_default());
+                let lone = parts.next().is_none();
                 let mandatory = self.config.mandatory;
                 match peer {
                     None if mandatory => Way::Refused(message, Refusal::Unroutable),
                     None => Way::Dropped(Dropped::Unroutable),
+                    Some(_) if lone => Way::Refused(message, Refusal::Empty),
                     Some(peer) if full(peer) && mandatory => Way::Wait(message),
                     Some(peer) if full(peer) => Way::Dropped(Dropped::Full),
                     Some(peer) => {
-                        let mut body = message.clone();
+                        let mut body = message;
                         body.skip(1);
-                        if body.is_empty() {
-                            return Way::Refused(message, Refusal::Empty);
-                        }
                         Way::To {
                             peer,
                             head: None,

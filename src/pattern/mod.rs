@@ -48,7 +48,8 @@ pub struct Config {
     pub no_drop: bool,
     /// PUB, XPUB, SUB: topics say what is *not* wanted (`INVERT_MATCHING`).
     pub invert: bool,
-    /// XSUB: pass on also the end of what was not subscribed to (`XSUB_VERBOSE_UNSUBSCRIBE`).
+    /// XSUB: pass on every end, also of what was not subscribed to or still is, by another call
+    /// (`XSUB_VERBOSE_UNSUBSCRIBE`).
     pub verbose_unsubscribe: bool,
     /// REP: parts of an envelope, the empty one included.
     pub envelope: usize,
@@ -585,7 +586,8 @@ impl Pattern {
         if on {
             self.interests.subscribe(topic)
         } else {
-            self.interests.cancel(topic) || self.config.verbose_unsubscribe
+            let verbose = self.config.verbose_unsubscribe && self.out == Out::Upstream;
+            self.interests.cancel(topic) || verbose
         }
     }
 

@@ -22,12 +22,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use crate::limits::Limits;
 use crate::wire::{Message, SocketType};
 use identity::Names;
 use lockstep::{Answering, Asking, Reply};
 
 /// What a program may choose about a pattern. The names in brackets are libzmq's.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Config {
     /// ROUTER: what cannot be routed is an error, not dropped (`ROUTER_MANDATORY`).
     pub mandatory: bool,
@@ -55,6 +56,25 @@ pub struct Config {
     pub envelope: usize,
     /// PUB, XPUB: how many subscriptions.
     pub bounds: Bounds,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mandatory: false,
+            handover: Handover::default(),
+            relaxed: false,
+            correlate: false,
+            verbose: Verbose::default(),
+            manual: false,
+            last_value: false,
+            no_drop: false,
+            invert: false,
+            verbose_unsubscribe: false,
+            envelope: Limits::default().envelope,
+            bounds: Bounds::default(),
+        }
+    }
 }
 
 /// See [`Config::verbose`].

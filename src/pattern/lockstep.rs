@@ -1,7 +1,5 @@
 //! Question and answer in strict turns: REQ and REP (RFC 28), with their envelopes.
 
-use bytes::Bytes;
-
 use crate::wire::{Builder, Message};
 
 /// REQ's side.
@@ -18,7 +16,8 @@ pub(super) struct Asking {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     peer: u32,
-    id: u32,
+    /// `None` if it was sent without.
+    id: Option<Id>,
 }
 
 /// What REQ makes of a message.
@@ -56,14 +55,13 @@ impl Asking {
 
     /// Notes whom the next request goes to; returns what has to stand in front of it.
     pub(super) fn ask(&mut self, peer: u32) -> Message {
-        let id = self.next;
-        self.next = id.wrapping_add(1);
+        let id = self.correlate.then_some(self.next.to_be_bytes());
+        self.next = self.next.wrapping_add(1);
         self.asked = Some(Asked { peer, id });
         self.lost = false;
-        if self.correlate {
-            Message::new([&id.to_be_bytes()[..], b""])
-        } else {
-            Message::single(b"")
+        match id {
+            Some(id) => Message::new([&id[..], b""]),
+            None => Message::single(b""),
         }
     }
 
@@ -74,7 +72,10 @@ impl Asking {
         // With an id before the delimiter or without; both shapes are legal from any REP.
         let (id, head) = match (first, second) {
             (b"", Some(_)) => (None, 1),
-            (id, Some(b"")) if id.len() == ID => (Some(Bytes::copy_from_slice(id)), 2),
+            (id, Some(b"")) => match Id::try_from(id) {
+                Ok(id) => (Some(id), 2),
+                Err(_) => return Reply::Malformed,
+            },
             _ => return Reply::Malformed,
         };
         if parts.next().is_none() && head == 2 {
@@ -83,10 +84,7 @@ impl Asking {
         let Some(asked) = self.asked.filter(|asked| asked.peer == peer) else {
             return Reply::Stale;
         };
-        let expected = self
-            .correlate
-            .then(|| Bytes::copy_from_slice(&asked.id.to_be_bytes()));
-        if id != expected {
+        if id != asked.id {
             return Reply::Stale;
         }
         self.asked = None;
@@ -164,8 +162,8 @@ impl Answering {
     }
 }
 
-/// Length of a request's id on the wire; opaque to everyone but its maker.
-const ID: usize = 4;
+/// A request's id on the wire; opaque to everyone but its maker.
+type Id = [u8; 4];
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,8 @@ mod frames;
 mod greeting;
 #[path = "../fuzz/fuzz_targets/metadata.rs"]
 mod metadata;
+#[path = "../fuzz/fuzz_targets/pattern.rs"]
+mod pattern;
 #[path = "../fuzz/fuzz_targets/s0_header.rs"]
 mod s0_header;
 #[path = "../fuzz/fuzz_targets/session.rs"]
@@ -36,13 +38,14 @@ mod subscriptions;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     ("broker", broker::run),
     ("commands", commands::run),
     ("explain", explain::run),
     ("frames", frames::run),
     ("greeting", greeting::run),
     ("metadata", metadata::run),
+    ("pattern", pattern::run),
     ("s0_header", s0_header::run),
     ("session", session::run),
     ("sniff", sniff::run),

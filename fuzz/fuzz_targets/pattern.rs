@@ -39,8 +39,7 @@ impl Script<'_> {
             no_drop: flag(5),
             invert: flag(6),
             verbose_unsubscribe: flag(7),
-            handover: [Handover::Refuse, Handover::SameUser, Handover::Any]
-                [usize::from(words % 3)],
+            handover: [Handover::Refuse, Handover::SameUser, Handover::Any][usize::from(words % 3)],
             verbose: [Verbose::No, Verbose::Subscriptions, Verbose::All]
                 [usize::from(words / 3 % 3)],
             envelope: usize::from(words >> 4 & 3) + 1,

@@ -10,4 +10,5 @@
 
 mod histories;
 mod model;
+mod rows;
 mod subscriptions;

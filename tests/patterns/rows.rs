@@ -397,6 +397,11 @@ fn an_answer_whose_peer_is_gone_is_not_waited_for() {
     );
     assert_eq!(receiver(send(&mut req, [b"b"])), 0);
     assert_eq!(req.may_receive(), Ok(()));
+    // Who asks again at once need not hear of it.
+    req.leave(0);
+    join(&mut req, 0);
+    assert_eq!(receiver(send(&mut req, [b"c"])), 0);
+    assert_eq!(req.may_receive(), Ok(()));
 }
 
 // [Q4]
@@ -643,6 +648,13 @@ fn with_manual_the_program_decides_for_whom_it_heard_last() {
     // The end tells what was asked for, not what was given; and of nobody can be decided.
     xpub.leave(0);
     assert_eq!(notices(&mut xpub), [b"\0a"]);
+    assert_eq!(xpub.decide(true, b"x"), Ok(false));
+    assert_eq!(audience(&mut xpub, b"xyz"), [0; 0]);
+    // Nor for who comes in the place of one whose notice still waits.
+    xpub.subscription(1, true, b"b");
+    xpub.leave(1);
+    join(&mut xpub, 1);
+    assert_eq!(xpub.notice(), Some(Message::from(b"\x01b")));
     assert_eq!(xpub.decide(true, b"x"), Ok(false));
     assert_eq!(audience(&mut xpub, b"xyz"), [0; 0]);
 }

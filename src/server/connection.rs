@@ -1,7 +1,9 @@
 //! The tasks of the server: one that accepts at each endpoint, one for each connection.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,8 +27,14 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
                 };
                 let shard = Rc::clone(&shard);
                 tokio::task::spawn_local(async move {
-                    serve(&shard, id, reader).await;
-                    shard.borrow_mut().released(address);
+                    let panicked = panics(serve(&shard, id, reader)).await;
+                    let mut shard = shard.borrow_mut();
+                    // First, for what follows a panic may panic again.
+                    shard.released(address);
+                    if panicked {
+                        shard.finish(id, End::Panic);
+                        shard.remove(id);
+                    }
                 });
             }
             // Out of descriptors, mostly. The connection stays in the backlog; trying again at
@@ -39,6 +47,17 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
             }
         }
     }
+}
+
+/// Runs a future to its end; true if it panicked, after the panic was printed. One connection's
+/// bug is not the others' business, but what the shard keeps of it has to go.
+async fn panics(future: impl Future<Output = ()>) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(true), |poll| poll.map(|()| false))
+    })
+    .await
 }
 
 /// Reads one connection to its end.
@@ -193,3 +212,95 @@ async fn part(connection: Connection, mut reader: ReadHalf, shard: &Rc<RefCell<S
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HELD_LOOK: Duration = Duration::from_millis(500);
 const SINK: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+    use crate::net::{Clock, Link, LinkError};
+    use crate::server::{Config, Error, Server};
+    use crate::session;
+    use crate::wire::{Endpoint, Piece, SocketType};
+
+    /// Panics in whoever ends a turn, once.
+    struct Trap(Waker);
+
+    impl Wake for Trap {
+        fn wake(self: Arc<Self>) {
+            self.0.wake_by_ref();
+            panic!("on purpose");
+        }
+    }
+
+    async fn server() -> (Server, Rc<RefCell<Shard>>, Endpoint) {
+        let config = Config {
+            endpoints: vec!["tcp://127.0.0.1:0".parse().unwrap()],
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let endpoint = server.endpoints().next().unwrap().clone();
+        let shard = Rc::clone(&server.shard);
+        (server, shard, endpoint)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default());
+        let bounded = async { tokio::time::timeout(Duration::from_secs(60), test).await };
+        runtime.unwrap().block_on(bounded).unwrap();
+    }
+
+    async fn open(endpoint: &Endpoint) -> Result<Link, LinkError> {
+        let config = Arc::new(session::Config::new(SocketType::Dealer));
+        Link::open(endpoint, config, Clock::start()).await
+    }
+
+    /// The waker of the task that ends the turns, once it waits.
+    async fn between_turns(shard: &Rc<RefCell<Shard>>) -> Waker {
+        loop {
+            if let Some(turn) = shard.borrow_mut().take_turn() {
+                return turn;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn a_panic_in_one_connections_task_ends_that_connection_only() {
+        run(async {
+            let (server, shard, endpoint) = server().await;
+            tokio::task::spawn_local(server.run(std::future::pending()));
+            let mut first = open(&endpoint).await.unwrap();
+            let turn = between_turns(&shard).await;
+            shard.borrow_mut().set_turn(Arc::new(Trap(turn)).into());
+            first.send(&[Piece::Part(b"x")]).unwrap();
+            assert!(first.heard(usize::MAX).await.is_err(), "closed");
+            assert_eq!(shard.borrow().connections(), (0, 0));
+            let _second = open(&endpoint).await.unwrap();
+            assert_eq!(shard.borrow().connections(), (1, 1));
+        });
+    }
+
+    #[test]
+    #[allow(
+        clippy::await_holding_refcell_ref,
+        reason = "the task that needs it panics"
+    )]
+    fn a_panic_in_the_task_that_ends_the_turns_is_an_error_of_the_server() {
+        run(async {
+            let (server, shard, _) = server().await;
+            let running = tokio::task::spawn_local(server.run(std::future::pending()));
+            let turn = between_turns(&shard).await;
+            let borrowed = shard.borrow_mut();
+            turn.wake();
+            let ended = running.await.unwrap();
+            drop(borrowed);
+            assert!(matches!(ended, Err(Error::Panicked)));
+        });
+    }
+}

@@ -130,6 +130,9 @@ pub(super) fn end(address: Address, end: &Option<End>) {
         None | Some(End::Eof | End::Shutdown) => {
             tracing::debug!(peer = %address, "connection closed")
         }
+        Some(End::Panic) => {
+            tracing::error!(peer = %address, "connection closed: a bug of the broker's, see above");
+        }
         Some(End::Io(error)) => tracing::debug!(peer = %address, %error, "connection broken"),
         Some(End::Broker) => tracing::info!(peer = %address, "connection closed by the broker"),
         Some(End::Evicted) => tracing::debug!(peer = %address, "handshake given up for newer ones"),

@@ -26,7 +26,7 @@ use crate::net::{BindError, Listener, Transport, entropy};
 use crate::wire::Endpoint;
 use shard::Shard;
 
-/// Why a server could not start.
+/// Why a server could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,6 +36,9 @@ pub enum Error {
     /// The system has no randomness, or no runtime.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The task that ends each turn panicked: without it nothing is written any more.
+    #[error("the broker has panicked: this is a bug")]
+    Panicked,
 }
 
 /// A bound broker that does not serve yet. Lives on one thread, inside a tokio `LocalRuntime`.
@@ -72,7 +75,10 @@ impl Server {
 
     /// Serves until `shutdown` is done, then drains: what is in flight or queued may finish
     /// within the drain timeout, new tasks are refused.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`Error::Panicked`]; the panic itself has been printed.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self {
             shard,
             listeners,
@@ -86,16 +92,16 @@ impl Server {
             .collect();
         // A task among the connections' tasks: it has its turn after those that are ready.
         let mut turns = tokio::task::spawn_local(shard::turns(Rc::clone(&shard)));
-        tokio::select! {
-            _ = &mut turns => {}
+        let ended = tokio::select! {
+            ended = &mut turns => ended,
             () = shutdown => {
                 shard.borrow_mut().drain(drain_timeout);
-                // It ends by itself; a panic of it has been printed.
-                let _ = turns.await;
+                turns.await
             }
-        }
+        };
         for task in accepting {
             task.abort();
         }
+        ended.map_err(|_| Error::Panicked)
     }
 }

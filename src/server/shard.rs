@@ -106,6 +106,8 @@ pub(super) enum End {
     Memory,
     /// The server is done.
     Shutdown,
+    /// Its task panicked.
+    Panic,
 }
 
 impl End {
@@ -247,7 +249,12 @@ impl Shard {
     }
 
     pub(super) fn take_scratch(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.scratch)
+        let scratch = std::mem::take(&mut self.scratch);
+        // Whoever had it last panicked. Without room to read into, a stream looks ended.
+        if scratch.is_empty() {
+            return vec![0; READ];
+        }
+        scratch
     }
 
     pub(super) fn give_scratch(&mut self, scratch: Vec<u8>) {
@@ -475,6 +482,22 @@ impl Shard {
             self.timers.push(Reverse((at, id)));
         }
         self.wake_turn();
+    }
+
+    #[cfg(test)]
+    pub(super) fn take_turn(&mut self) -> Option<Waker> {
+        self.turn.take()
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_turn(&mut self, waker: Waker) {
+        self.turn = Some(waker);
+    }
+
+    /// Streams that are open, and connections that are talked to.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> (usize, usize) {
+        (self.open, self.connections.len() - self.free.len())
     }
 
     fn wake_turn(&mut self) {

@@ -96,7 +96,9 @@ async fn serve(
                 }
             };
             tokio::select! {
-                () = server.run(shutdown) => {}
+                ended = server.run(shutdown) => if let Err(error) = ended {
+                    tracing::error!(%error, "the broker's thread ends");
+                },
                 _ = gone => {}
             }
         }

@@ -54,7 +54,7 @@ async fn serve(config: Config) -> Outcome {
         }
     }
     tokio::select! {
-        () = server.run(stop) => Ok(()),
+        ended = server.run(stop) => ended.map_err(Failed::error),
         () = abort => Err(Failed::error("stopped before all tasks were done")),
     }
 }

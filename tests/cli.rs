@@ -10,6 +10,8 @@
 #[path = "support/process.rs"]
 mod process;
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -177,6 +179,39 @@ fn a_call_without_an_answer_in_time_exits_with_3() {
         call.stderr.contains("\nscale0: no answer within 300ms: "),
         "{call:?}"
     );
+}
+
+#[test]
+fn a_call_to_a_port_that_speaks_no_zeromq_says_so() {
+    let call = |listener: &TcpListener, timeout: &str| {
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let arguments = ["call", "--connect", &endpoint, "echo", "--timeout", timeout];
+        (run(scale0().args(arguments)), endpoint)
+    };
+    // One that waits for the rest of the line, and one that answers in its own language.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (late, endpoint) = call(&silent, "500ms");
+    assert_eq!(late.code, Some(3), "{late:?}");
+    let words = format!("{endpoint}: it takes connections, but does not answer as ZeroMQ does\n");
+    assert!(late.stderr.ends_with(&words), "{late:?}");
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = web.try_clone().unwrap();
+    // Ends with this test's process.
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            stream.write_all(answer).unwrap();
+            kept.push(stream);
+        }
+    });
+    let (late, endpoint) = call(&web, "1s");
+    assert_eq!(late.code, Some(3), "{late:?}");
+    let (warning, end) = late.stderr.split_once("\nscale0: ").unwrap();
+    let why = "not ZMTP: the first byte is 0x48";
+    assert!(warning.contains(why), "{late:?}");
+    assert!(end.contains(&endpoint) && end.contains(why), "{late:?}");
 }
 
 #[test]

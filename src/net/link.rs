@@ -64,11 +64,27 @@ impl Link {
         config: Arc<session::Config>,
         clock: Clock,
     ) -> Result<Self, LinkError> {
+        let mut link = Self::dial(endpoint, config, clock).await?;
+        link.shake().await?;
+        Ok(link)
+    }
+
+    /// Connects, and leaves the handshake to [`shake`](Self::shake).
+    ///
+    /// Cancel safe: dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// No connection, or none in time.
+    pub async fn dial(
+        endpoint: &Endpoint,
+        config: Arc<session::Config>,
+        clock: Clock,
+    ) -> Result<Self, LinkError> {
         let limit = config.limits.handshake_time;
         let dialed = tokio::time::timeout(limit, dial(endpoint, &Transport::default())).await;
         let (reader, writer) = dialed.map_err(|_| LinkError::Timeout { limit })??;
         let now = clock.now();
-        let mut link = Self {
+        Ok(Self {
             clock,
             heard_at: now,
             session: Session::new(now, config),
@@ -79,10 +95,17 @@ impl Link {
             filled: 0,
             sleep: Box::pin(tokio::time::sleep(limit)),
             armed: None,
-        };
+        })
+    }
+
+    /// Shakes hands; once, before anything else.
+    ///
+    /// # Errors
+    /// No agreement, or no time.
+    pub async fn shake(&mut self) -> Result<(), LinkError> {
         loop {
-            if let Some(Heard::Open(_)) = link.heard(usize::MAX).await? {
-                return Ok(link);
+            if let Some(Heard::Open(_)) = self.heard(usize::MAX).await? {
+                return Ok(());
             }
         }
     }

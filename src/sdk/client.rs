@@ -273,6 +273,7 @@ impl Request {
         let permit = permit.map_err(|_| CallError::Timeout {
             ttl: self.ttl,
             sent: false,
+            trouble: None,
         })?;
         let permit = permit.map_err(|_| CallError::Closed)?;
         let id = shared.next.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -139,6 +139,8 @@ pub(super) async fn run(
         next_number: 0,
         connecting: None,
         returning: false,
+        dialed: Arc::default(),
+        trouble: None,
     };
     driver.connect(Duration::ZERO);
     let mut open = true;
@@ -194,6 +196,10 @@ struct Driver {
     connecting: Option<Connecting>,
     /// The attempt is for the preferred endpoint, while another is in use.
     returning: bool,
+    /// The attempt under way has a stream, and waits for the handshake.
+    dialed: Arc<AtomicBool>,
+    /// Why there was no connection the last time that one was wanted.
+    trouble: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -226,9 +232,14 @@ impl Driver {
 
     fn begin(&mut self, endpoint: Endpoint, pause: Duration) {
         let (config, clock) = (Arc::clone(&self.config), self.clock);
+        self.dialed = Arc::default();
+        let dialed = Arc::clone(&self.dialed);
         self.connecting = Some(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            Link::open(&endpoint, config, clock).await
+            let mut link = Link::dial(&endpoint, config, clock).await?;
+            dialed.store(true, Ordering::Relaxed);
+            link.shake().await?;
+            Ok(link)
         }));
     }
 
@@ -249,12 +260,14 @@ impl Driver {
                     endpoint = self.route.current().map(tracing::field::display),
                     "connected"
                 );
+                self.trouble = None;
                 self.next_number += 1;
                 let former = self.link.replace((self.next_number, link));
                 self.old = former.filter(|(number, _)| self.ledger.on_link(*number) > 0);
             }
             Err(_) if self.link.is_some() => self.route.stayed(now),
             Err(error) => {
+                self.note(&error);
                 let endpoint = self.route.current().map(tracing::field::display);
                 if self.route.is_news() {
                     tracing::warn!(endpoint, %error, "not connected, trying again");
@@ -265,6 +278,26 @@ impl Driver {
                 self.connect(pause);
             }
         }
+    }
+
+    /// Keeps why there is no connection to the current endpoint.
+    fn note(&mut self, error: &LinkError) {
+        let endpoint = self.route.current();
+        self.trouble = endpoint.map(|endpoint| format!("{endpoint}: {error}"));
+    }
+
+    /// Why a call could not be sent, as far as that is known.
+    fn trouble(&self) -> Option<String> {
+        if self.link.is_some() {
+            return None;
+        }
+        let waits = match self.dialed.load(Ordering::Relaxed) {
+            true => "it takes connections, but does not answer as ZeroMQ does",
+            false => "not connected yet",
+        };
+        let endpoint = self.route.current();
+        let now = || endpoint.map(|endpoint| format!("{endpoint}: {waits}"));
+        self.trouble.clone().or_else(now)
     }
 
     /// When to try the preferred endpoint again.
@@ -341,7 +374,12 @@ impl Driver {
                 Ok(Some(Heard::Message(message))) => self.message(message),
                 Ok(Some(Heard::Open(_) | Heard::Sign | Heard::Subscription { .. })) => {}
                 Ok(None) => break,
-                Err(_) => return self.lose(which),
+                Err(error) => {
+                    if matches!(which, Which::Current) {
+                        self.note(&error);
+                    }
+                    return self.lose(which);
+                }
             }
             let Some((_, link)) = self.place(which) else {
                 return;
@@ -440,9 +478,14 @@ impl Driver {
     fn wake(&mut self) {
         let now = self.clock.now();
         while let Some(Ended { id, who, ttl, sent }) = self.ledger.expire(now) {
+            let trouble = match sent {
+                Some(_) => None,
+                None => self.trouble(),
+            };
             who.finish(Err(CallError::Timeout {
                 ttl,
                 sent: sent.is_some(),
+                trouble,
             }));
             if let Some(number) = sent {
                 self.cancel_on(number, id);

@@ -28,12 +28,15 @@ pub enum CallError {
         retry_after: Option<Duration>,
     },
     /// No answer came in time. Tasks that were never sent are safe to repeat.
-    #[error("no answer within {ttl:?}{}", if *sent { "" } else { ": it was not sent to a broker" })]
+    #[error("no answer within {ttl:?}{}", if *sent { String::new() } else { unsent(trouble) })]
     Timeout {
         /// The task's time to live.
         ttl: Duration,
         /// It was sent to a broker; a worker may have begun with it.
         sent: bool,
+        /// What was wrong with the connection when the time was up, for people: the endpoint and
+        /// the last failure there. `None` if there was a connection.
+        trouble: Option<String>,
     },
     /// The connection was lost after the task was sent. Whether it was or will be done is not
     /// known; it was not sent again because it is not idempotent.
@@ -105,6 +108,12 @@ impl CallError {
             _ => None,
         }
     }
+}
+
+/// What to say of a task that was not sent.
+fn unsent(trouble: &Option<String>) -> String {
+    let trouble = trouble.as_deref().unwrap_or_default();
+    format!(": it was not sent to a broker{}", after_colon(trouble))
 }
 
 /// The text behind a colon, if there is one.

@@ -23,7 +23,7 @@ pub struct Limits {
     pub handshake_time: Duration,
     /// What may wait to be written to one peer; beyond it the peer is cut.
     pub outbox: usize,
-    /// How long a peer may take nothing of what waits for it before it is cut.
+    /// A peer must take 1 KiB of what waits for it, or all, in each such time; if not, it is cut.
     pub stall_time: Duration,
     /// A begun message must grow by at least `trickle` bytes in each such time; zero bytes demand
     /// nothing.

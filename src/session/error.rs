@@ -60,7 +60,7 @@ pub enum Error {
         /// Growth in the last period.
         bytes: usize,
     },
-    /// The peer takes nothing of what waits for it.
+    /// The peer takes nothing, or next to nothing, of what waits for it.
     #[error("the peer does not read, {waiting} bytes wait")]
     Stalled {
         /// Bytes in the outbox.

@@ -29,8 +29,10 @@ pub(super) struct Outbox {
     pong_end: u64,
     /// Where the newest PING ends.
     ping_end: u64,
-    /// When something began to wait, or the peer last took something of it.
+    /// When something began to wait, or the peer had last taken `PROGRESS` of it.
     since: Time,
+    /// Bytes taken since then.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -184,8 +186,11 @@ impl Outbox {
         if n == 0 {
             return;
         }
-        self.since = now;
         self.len -= n.min(self.len);
+        self.taken += n;
+        if self.taken >= PROGRESS {
+            (self.since, self.taken) = (now, 0);
+        }
         self.written += n as u64;
         self.front += n;
         while let Some(len) = self.line.front().map(|chunk| chunk.bytes().len())
@@ -211,14 +216,14 @@ impl Outbox {
         self.len
     }
 
-    /// Since when nothing of what waits has been taken.
+    /// Since when next to nothing of what waits has been taken.
     pub(super) fn stalled_since(&self) -> Option<Time> {
         (self.len > 0).then_some(self.since)
     }
 
     fn begin(&mut self, now: Time) {
         if self.len == 0 {
-            self.since = now;
+            (self.since, self.taken) = (now, 0);
         }
     }
 
@@ -261,5 +266,8 @@ fn write_more(piece: &Piece<'_>, out: &mut Vec<u8>) {
 const SHARE: usize = 4 << 10;
 /// A tail beyond this is closed: a PONG waits for one chunk at most.
 const FULL: usize = 64 << 10;
+/// So much must be taken before a peer counts as reading: one that takes a byte now and then would
+/// hold all that waits for it for ever.
+const PROGRESS: usize = 1 << 10;
 /// An idle peer keeps a buffer up to this size.
 const KEEP: usize = 512;

@@ -175,7 +175,7 @@ fn the_outbox_has_its_limit() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_cut_and_one_that_takes_a_byte_is_not() {
+fn a_peer_that_takes_nothing_or_next_to_nothing_is_cut() {
     let stall = Limits::default().stall_time;
     let tick = Duration::from_micros(1);
     let mut end = router();
@@ -184,15 +184,47 @@ fn a_peer_that_takes_nothing_is_cut_and_one_that_takes_a_byte_is_not() {
     send(&mut end, &[Piece::Part(b"waits")]).unwrap();
     let since = end.now;
     assert_eq!(end.session.deadline(), Some(since + stall));
+    // Neither a byte, nor more of it, nor an attempt that fails is progress.
     end.pass(stall - tick);
     assert_eq!(end.write(1).len(), 1);
-    end.pass(stall - tick);
-    assert_eq!(end.error, None);
-    // Neither more of it nor an attempt that fails is progress.
     send(&mut end, &[Piece::Part(b"more")]).unwrap();
     end.session.wrote(end.now, 0);
+    assert_eq!(end.error, None);
     end.pass(tick);
     assert_eq!(end.error, Some(Error::Stalled { waiting: 12 }));
+}
+
+#[test]
+fn a_slow_peer_that_takes_a_kilobyte_in_time_is_not_cut() {
+    let stall = Limits::default().stall_time;
+    let tick = Duration::from_micros(1);
+    for (bytes, good) in [(1024, true), (1023, false)] {
+        let mut end = router();
+        send(&mut end, &[Piece::Part(&[7; 100_000])]).unwrap();
+        for _ in 0..3 {
+            end.pass(stall / 2);
+            end.write(bytes / 2);
+            end.pass(stall / 2 - tick);
+            end.write(bytes - bytes / 2);
+        }
+        end.pass(tick * 3);
+        assert_eq!(end.error.is_none(), good, "{bytes} bytes in each period");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_all_has_the_whole_time_for_the_next() {
+    let stall = Limits::default().stall_time;
+    let mut end = router();
+    for _ in 0..5 {
+        send(&mut end, &[Piece::Part(b"little")]).unwrap();
+        end.pass(stall / 2);
+        end.drain();
+        end.pass(stall / 3);
+    }
+    assert_eq!(end.error, None);
+    send(&mut end, &[Piece::Part(b"little")]).unwrap();
+    assert_eq!(end.session.deadline(), Some(end.now + stall));
 }
 
 #[test]

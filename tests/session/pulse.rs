@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use scale0::session::{Config, Error, Heartbeat};
-use scale0::time::Time;
 use scale0::wire::{Message, Piece, SocketType};
 
 use crate::rig::{End, command, frame, frames, header, opening, ping, pong};
@@ -494,6 +493,9 @@ proptest! {
         for _ in 0..queued {
             end.session.send(end.now, &[Piece::Part(b"queued")]).unwrap();
         }
+        // What waits does so since then; a kilobyte taken would count anew.
+        let mut since = end.now + if queued > 0 { Duration::ZERO } else { SECOND };
+        let mut taken = 0;
         end.pass(SECOND);
         let mut out = Vec::new();
         let left = |out: &[u8]| out.windows(7).any(|w| w == b"\x04PING\x00\x14");
@@ -502,25 +504,22 @@ proptest! {
             if asks {
                 end.feed(&ping(0, &[u8::try_from(n).unwrap()]));
             }
-            out.extend(end.write(n.min(3)));
+            let written = end.write(n.min(3));
+            taken += written.len();
+            out.extend(written);
+            if taken >= 1024 {
+                (since, taken) = (end.now, 0);
+            }
+            let stall = since + Duration::from_secs(30);
             if left(&out) {
-                prop_assert_eq!(end.session.deadline(), stalls(&end, end.now + BEAT.timeout));
+                let stall = (end.session.waiting() > 0).then_some(stall);
+                let silent = end.now + BEAT.timeout;
+                prop_assert_eq!(end.session.deadline(), Some(stall.unwrap_or(silent).min(silent)));
                 break;
             }
-            let stall = end.session.deadline();
-            prop_assert_eq!(stall, stalls(&end, Time::from_micros(u64::MAX)));
+            prop_assert_eq!(end.session.deadline(), Some(stall));
         }
         out.extend(end.drain());
         prop_assert_eq!(frames(&out).iter().filter(|(_, body)| body[..] == b"\x04PING\x00\x14"[..]).count(), 1);
     }
-}
-
-/// The earlier of `at` and the end of the peer's time to take what waits.
-fn stalls(end: &End, at: Time) -> Option<Time> {
-    let stall = end.now + Duration::from_secs(30);
-    Some(if end.session.waiting() > 0 {
-        at.min(stall)
-    } else {
-        at
-    })
 }

@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     /// How long a handshake may take [default: 5s]
     #[arg(long, value_name = "D", help_heading = "Limits")]
     pub(crate) handshake_timeout: Option<Span>,
-    /// How long a peer may read nothing of what waits for it [default: 30s]
+    /// How long a peer may read less than 1 KiB of what waits for it [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Limits")]
     pub(crate) stall_timeout: Option<Span>,
     /// One frame [default: 16MiB]

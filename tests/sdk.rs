@@ -16,6 +16,8 @@ use scale0::sdk::{BuildError, CallError, Dialect, Failure, Outcome, WorkerBuilde
 use scale0::server::{Config, Running};
 use scale0::wire::Message;
 use scale0::{Client, Task, Worker};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -327,6 +329,54 @@ async fn without_a_broker_a_call_times_out_and_may_be_repeated() {
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::Timeout { sent: false, .. }) && error.is_safe_to_repeat());
+}
+
+#[tokio::test]
+async fn a_broker_that_says_error_is_not_asked_again_at_once() {
+    let error = b"\x04\x09\x05ERROR\x02no";
+    let ready = b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06ROUTER";
+    let mut greeting = [0; 64];
+    greeting[0] = 0xff;
+    greeting[9..12].copy_from_slice(&[0x7f, 3, 1]);
+    greeting[12..16].copy_from_slice(b"NULL");
+    let is_left_alone = async |words: Vec<u8>| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let count = async |listener: &TcpListener| {
+            let mut tries = 0;
+            let all = async {
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    tries += 1;
+                    stream.write_all(&words).await.unwrap();
+                    // Until it closes: what is unread when we do would take our words along.
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            };
+            let all: Result<(), _> = tokio::time::timeout(Duration::from_secs(3), all).await;
+            assert!(all.is_err());
+            tries
+        };
+        let client = Client::connect(&endpoint).unwrap();
+        let call = client.request("any").ttl(Duration::from_millis(2500));
+        let call = tokio::spawn(call.call());
+        let tries = count(&listener).await;
+        assert!((2..=4).contains(&tries), "client: {tries}");
+        let failed = soon(call).await.unwrap().unwrap_err();
+        assert!(matches!(
+            failed,
+            CallError::Timeout { .. } | CallError::Unknown
+        ));
+        drop(client);
+        let hired = Hired::new(worker(&endpoint).service("echo", echo));
+        let tries = count(&listener).await;
+        assert!((2..=4).contains(&tries), "worker: {tries}");
+        hired.kill();
+    };
+    tokio::join!(
+        is_left_alone([&greeting[..], error].concat()),
+        is_left_alone([&greeting[..], ready, error].concat()),
+    );
 }
 
 /// Tells when it is dropped.

@@ -52,6 +52,22 @@ pub enum LinkError {
     },
 }
 
+impl LinkError {
+    /// Whether the peer said ERROR: we are not what it wants, and asking again soon would not
+    /// change that. libzmq never comes back then.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use crate::security;
+        matches!(
+            self,
+            Self::Session(
+                session::Error::Refused { .. }
+                    | session::Error::Security(security::Error::Refused { .. })
+            )
+        )
+    }
+}
+
 impl Link {
     /// Connects and shakes hands, within the limit for handshakes for each of the two.
     ///

@@ -50,6 +50,12 @@ impl Backoff {
         wait * percent / 100
     }
 
+    /// The peer has said that it does not want us: as [`failed`](Self::failed), but from 1.6 s on.
+    pub fn refused(&mut self) -> Duration {
+        self.failures = self.failures.max(SLOW);
+        self.failed()
+    }
+
     /// How many attempts have failed since the last success.
     #[must_use]
     pub fn failures(&self) -> u32 {
@@ -61,6 +67,9 @@ impl Backoff {
         self.failures = 0;
     }
 }
+
+/// As many failures in a row as a refusal counts for.
+const SLOW: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +87,19 @@ mod tests {
         }
         backoff.succeeded();
         assert!(backoff.failed() <= Duration::from_millis(130));
+    }
+
+    #[test]
+    fn whoever_is_refused_comes_back_slowly() {
+        for seed in 0..100 {
+            let mut backoff = Backoff::new([seed; 32]);
+            let (mut tries, mut now) = (0, Duration::ZERO);
+            while now < Duration::from_secs(3) {
+                tries += 1;
+                now += backoff.refused();
+            }
+            assert!(tries <= 4, "{tries} tries");
+        }
     }
 
     #[test]

@@ -274,7 +274,11 @@ impl Driver {
                 } else {
                     tracing::debug!(endpoint, %error, "not connected");
                 }
-                let pause = self.route.failed(now);
+                let pause = if error.is_refusal() {
+                    self.route.refused()
+                } else {
+                    self.route.failed(now)
+                };
                 self.connect(pause);
             }
         }
@@ -377,6 +381,11 @@ impl Driver {
                 Err(error) => {
                     if matches!(which, Which::Current) {
                         self.note(&error);
+                    }
+                    if error.is_refusal() {
+                        let endpoint = self.route.current().map(tracing::field::display);
+                        tracing::warn!(endpoint, %error, "refused, trying again later");
+                        return self.end(which, |route, _| route.refused());
                     }
                     return self.lose(which);
                 }

@@ -88,6 +88,20 @@ impl Route {
         self.backoff.failed()
     }
 
+    /// The current endpoint answers that it does not want us: the next one has its turn, after the
+    /// usual pause if it may be better there, and after a long one if not.
+    pub(super) fn refused(&mut self) -> Duration {
+        self.connected = None;
+        self.failures = 0;
+        self.known += 1;
+        self.current = (self.current + 1) % self.endpoints.len().max(1);
+        if self.known < self.endpoints.len() {
+            self.backoff.failed()
+        } else {
+            self.backoff.refused()
+        }
+    }
+
     /// When to try the preferred endpoint again: after the current one has been good for a
     /// minute.
     pub(super) fn return_at(&self) -> Option<Time> {
@@ -174,6 +188,27 @@ mod tests {
             assert_eq!(route.renewed(), Duration::ZERO);
         }
         assert_eq!(host(&route), "tcp://h0:1");
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_is_tried_again_slowly_but_the_next_one_soon() {
+        let slow = Duration::from_secs(1);
+        let mut alone = route(1);
+        assert!(alone.is_news());
+        assert!(alone.refused() > slow);
+        assert!(!alone.is_news(), "told already");
+        let mut route = route(2);
+        assert!(route.refused() < slow);
+        assert_eq!(host(&route), "tcp://h1:1");
+        assert!(route.refused() > slow);
+        assert_eq!(host(&route), "tcp://h0:1");
+        // Taken at first and refused then, again and again.
+        for _ in 0..3 {
+            route.connected(Time::ZERO);
+            route.refused();
+            route.connected(Time::ZERO);
+            assert!(route.refused() > slow);
+        }
     }
 
     #[test]

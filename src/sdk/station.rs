@@ -35,6 +35,8 @@ pub(super) struct Station {
 enum Over {
     /// It is lost, or was of no use: connect again.
     Lost,
+    /// The broker does not want us: connect again, but not soon.
+    Refused,
     /// The preferred endpoint answers again.
     Moved(Box<Link>),
     /// All is done.
@@ -84,9 +86,13 @@ impl Station {
                     self.route.returned(self.clock.now());
                     ready = Some(*link);
                 }
-                Over::Lost => {
-                    tracing::info!("connection lost");
-                    let pause = self.route.failed(self.clock.now());
+                over @ (Over::Lost | Over::Refused) => {
+                    let pause = if matches!(over, Over::Refused) {
+                        self.route.refused()
+                    } else {
+                        tracing::info!("connection lost");
+                        self.route.failed(self.clock.now())
+                    };
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = stop.cancelled() => return,
@@ -111,7 +117,11 @@ impl Station {
                 } else {
                     tracing::debug!(%endpoint, %error, "not connected");
                 }
-                let pause = self.route.failed(self.clock.now());
+                let pause = if error.is_refusal() {
+                    self.route.refused()
+                } else {
+                    self.route.failed(self.clock.now())
+                };
                 tokio::time::sleep(pause).await;
                 None
             }
@@ -138,6 +148,8 @@ struct Shift<'a> {
     /// The attempt to reach the preferred endpoint.
     returning: Option<AbortOnDropHandle<Result<Link, LinkError>>>,
     parting: Option<Parting>,
+    /// The broker has said ERROR.
+    refused: bool,
 }
 
 /// No more tasks are wanted on this connection.
@@ -165,6 +177,7 @@ impl<'a> Shift<'a> {
             promise: BROKER_PROMISE,
             returning: None,
             parting: None,
+            refused: false,
         }
     }
 
@@ -201,7 +214,11 @@ impl<'a> Shift<'a> {
                 () = sleep => self.wake(self.station.clock.now()),
             };
             if went_on.is_err() {
-                return Over::Lost;
+                return if self.refused {
+                    Over::Refused
+                } else {
+                    Over::Lost
+                };
             }
         }
     }
@@ -221,13 +238,23 @@ impl<'a> Shift<'a> {
 
     /// Everything that has been read.
     fn hear(&mut self, mut next: Result<Option<Heard>, LinkError>) -> Result<(), Lost> {
-        while let Some(heard) = next.map_err(|_| Lost)? {
+        loop {
+            let heard = match next {
+                Ok(Some(heard)) => heard,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.refused = error.is_refusal();
+                    if self.refused {
+                        tracing::warn!(%error, "refused, trying again later");
+                    }
+                    return Err(Lost);
+                }
+            };
             if let Heard::Message(message) = heard {
                 self.message(message)?;
             }
             next = self.link.heard_already();
         }
-        Ok(())
     }
 
     fn message(&mut self, message: Message) -> Result<(), Lost> {

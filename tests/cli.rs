@@ -533,6 +533,26 @@ fn a_stopped_broker_finishes_what_it_has_and_refuses_the_rest() {
 }
 
 #[test]
+fn a_broker_says_how_many_tasks_its_drain_timeout_has_cost() {
+    let broker = Broker::start(&["--drain-timeout", "200ms"]);
+    let _worker = worker(&broker, &["--service", "slow", "--echo", "--delay", "1h"]);
+    let calls = [(); 2].map(|()| Process::start(broker.scale0("call").args(["slow", "x"])));
+    let there = || (broker.info()["info"]["open"] == 2).then_some(());
+    assert!(poll(there).is_some());
+    broker.process.signal("TERM");
+    let finished = broker.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let warnings: Vec<_> = (finished.stderr.lines())
+        .filter(|line| line.contains("WARN"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{finished:?}");
+    assert!(warnings[0].contains("tasks=2"), "{finished:?}");
+    for call in calls {
+        assert_eq!(call.finish().code, Some(1));
+    }
+}
+
+#[test]
 fn a_second_signal_ends_the_broker_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broker");

@@ -32,6 +32,9 @@ impl Broker {
             .filter(|(_, task)| task.asker.is_some())
             .map(|(number, _)| number)
             .collect();
+        if !open.is_empty() {
+            self.note(Fact::DrainOver { tasks: open.len() });
+        }
         for number in open {
             let started = self.tasks.get(number).is_some_and(|task| task.attempt > 0);
             let status = if started {

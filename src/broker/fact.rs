@@ -50,6 +50,8 @@ pub enum Fact {
     Paused { peer: PeerId },
     /// Draining has begun.
     Draining { tasks: usize },
+    /// The time to drain is over: tasks without an answer are given up.
+    DrainOver { tasks: usize },
 }
 
 /// Why a worker is gone.

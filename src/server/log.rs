@@ -25,7 +25,8 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         Fact::TaskRetried { .. }
         | Fact::TaskPoisoned { .. }
         | Fact::TaskFailed { .. }
-        | Fact::Draining { .. } => None,
+        | Fact::Draining { .. }
+        | Fact::DrainOver { .. } => None,
     }
 }
 
@@ -121,6 +122,9 @@ pub(super) fn fact(fact: &Fact, address: Option<Address>) {
         }
         Fact::Paused { .. } => tracing::debug!(%peer, "not read until there is room"),
         Fact::Draining { tasks } => tracing::info!(tasks, "draining: no new tasks"),
+        Fact::DrainOver { tasks } => {
+            tracing::warn!(tasks, "the drain timeout is over: tasks are given up");
+        }
     }
 }
 

@@ -21,7 +21,36 @@ pub struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Ipc(UnixListener, Option<PathBuf>),
+    Ipc(UnixListener, Option<SocketFile>),
+}
+
+/// The file of an ipc endpoint, as it was when it was bound.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode. The inode is not given away as long as the socket is open.
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+
+    /// Whether it still lies at its path: somebody may have removed it, and another process have
+    /// bound the same path since.
+    fn is_there(&self) -> bool {
+        self.identity.is_some() && self.identity == identity(&self.path)
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// Why an endpoint could not be bound.
@@ -114,9 +143,11 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Socket::Ipc(_, Some(path)) = &self.socket {
+        if let Socket::Ipc(_, Some(file)) = &self.socket
+            && file.is_there()
+        {
             // Gone already, or not ours to remove: either way nothing is left to do.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&file.path);
         }
     }
 }
@@ -170,7 +201,7 @@ async fn bind_ipc(path: &Path) -> io::Result<(Socket, Endpoint)> {
         }
         bound => bound?,
     };
-    Ok((Socket::Ipc(listener, Some(path.to_owned())), endpoint))
+    Ok((Socket::Ipc(listener, Some(SocketFile::new(path))), endpoint))
 }
 
 /// Whether a path is a socket on which nobody listens any more: its process was killed.
@@ -205,6 +236,26 @@ fn bind_abstract(name: &str) -> io::Result<(Socket, Endpoint)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_unbinds_leaves_the_socket_alone_that_another_has_bound_since() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let endpoint = Endpoint::Ipc {
+            path: path.to_string_lossy().into_owned(),
+        };
+        let first = Listener::bind(&endpoint, &Transport::default())
+            .await
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = Listener::bind(&endpoint, &Transport::default())
+            .await
+            .unwrap();
+        drop(first);
+        UnixStream::connect(&path).await.unwrap();
+        drop(second);
+        assert!(!path.exists());
+    }
 
     #[tokio::test]
     async fn a_socket_whose_process_does_not_accept_is_in_use_and_keeps_nobody_waiting() {

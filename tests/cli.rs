@@ -273,6 +273,24 @@ fn a_command_gets_the_body_and_its_output_is_the_reply() {
 }
 
 #[test]
+fn a_command_that_fails_without_a_word_is_said_to_have_failed_how() {
+    let broker = Broker::start(&[]);
+    for (service, line, how) in [
+        ("code", "exit 7", "exit code 7"),
+        ("signal", "kill -9 $$", "killed by signal 9"),
+        ("both", "echo why; kill -15 $$", "why\nkilled by signal 15"),
+    ] {
+        let worker = shell(&broker, service, line);
+        let call = call(&broker, &[service]);
+        let expected = format!("scale0: the worker answered 500: {how}\n");
+        assert_eq!((call.code, call.stderr), (Some(1), expected));
+        let logged = worker.stderr_line("command failed");
+        let last = how.lines().last().unwrap();
+        assert!(logged.contains(last), "{logged}");
+    }
+}
+
+#[test]
 fn a_command_that_writes_too_much_before_it_reads_fails_at_once() {
     let broker = Broker::start(&[]);
     let _worker = shell(&broker, "flood", "exec cat /dev/zero");

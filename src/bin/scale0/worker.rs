@@ -1,7 +1,8 @@
 //! `scale0 worker`
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,9 +143,28 @@ async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::M
     // Its number may be another's from here on.
     group.0 = None;
     if status.success() {
-        Ok(output.into())
-    } else {
-        Err(Failure::new(500, output))
+        return Ok(output.into());
+    }
+    let how = ending(status);
+    let service = task.service();
+    tracing::warn!(service, command = %name, how, "command failed");
+    // What it said itself says more than a number; who is killed has not said why.
+    if output.trim_ascii().is_empty() {
+        output.clear();
+        output.extend_from_slice(how.as_bytes());
+    } else if status.code().is_none() {
+        output.truncate(output.trim_ascii_end().len());
+        output.extend_from_slice(format!("\n{how}").as_bytes());
+    }
+    Err(Failure::new(500, output))
+}
+
+/// How a command that failed has ended.
+fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
     }
 }
 

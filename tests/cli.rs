@@ -118,6 +118,8 @@ fn what_cannot_be_meant_exits_with_2() {
         &["nonsense"],
         &["call"],
         &["call", "echo", "--timeout", "soon"],
+        &["call", "echo", "--timeout", "0s"],
+        &["info", "--timeout", "0ms"],
         &["call", "echo", "--connect", "nowhere"],
         &["call", "white space"],
         &["worker", "--service", "echo"],
@@ -400,11 +402,11 @@ fn wait_for(gate: &Path) -> String {
 #[test]
 fn good_settings_pass_the_check() {
     let good = check(
-        "bind = [\"tcp://127.0.0.1:0\", \"ipc:///run/a\"]\nmax-bytes = \"2GiB\"",
+        "bind = [\"tcp://127.0.0.1:0\", \"tcp://127.0.0.1:0\", \"ipc:///run/a\"]\nmax-bytes = \"2GiB\"",
         &[],
     );
     assert_eq!(good.code, Some(0), "{good:?}");
-    let all = "the settings are good; the broker would listen on tcp://127.0.0.1:0 ipc:///run/a\n";
+    let all = "the settings are good; the broker would listen on tcp://127.0.0.1:0 tcp://127.0.0.1:0 ipc:///run/a\n";
     assert_eq!(good.stdout, all);
 }
 
@@ -421,6 +423,20 @@ fn bad_settings_are_named_with_their_line_and_what_is_allowed() {
         ("max-attempts = 0", ["line 1", "1 to 65535"]),
         ("bind = \"tcp://127.0.0.1\"", ["line 1", "port"]),
         ("log = \"loud\"", ["line 1", "debug"]),
+        ("default-ttl = \"0s\"", ["line 1", "1ms is the least"]),
+        ("max-ttl = \"0ms\"", ["line 1", "1ms is the least"]),
+        (
+            "max-message = \"1KiB\"\nmax-frame = \"2KiB\"",
+            ["max-frame is 2KiB", "max-message only 1KiB"],
+        ),
+        (
+            "max-frame = \"32MiB\"",
+            ["max-frame is 32MiB", "max-message only 16MiB"],
+        ),
+        (
+            "bind = [\"tcp://127.0.0.1:1\", \"tcp://127.0.0.1:1\"]",
+            ["tcp://127.0.0.1:1", "twice"],
+        ),
         ("name = ", ["line 1", "scale0.toml"]),
     ] {
         let bad = check(text, &[]);

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
         Some(path) => settings.over(Settings::read(path)?),
         None => settings,
     };
-    let config = settings.config();
+    let config = settings.config()?;
     if check {
         return print(format!(
             "the settings are good; the broker would listen on {}\n",

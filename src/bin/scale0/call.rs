@@ -15,7 +15,7 @@ use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
 use crate::measure::Measure;
 use crate::output::print;
-use crate::units::Span;
+use crate::units::Wait;
 
 pub(crate) fn run(arguments: CallArguments, log: &Logging) -> Outcome {
     log.start(Level::Warn);
@@ -64,7 +64,7 @@ fn body(typed: &OsStr) -> Result<Message, Failed> {
 }
 
 async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outcome {
-    let Span(timeout) = arguments.timeout;
+    let Wait(timeout) = arguments.timeout;
     let request = client
         .request(&arguments.service)
         .ttl(timeout)
@@ -87,7 +87,7 @@ async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outc
 
 /// Calls again and again, and tells how fast that was.
 async fn many(client: &Client, arguments: &CallArguments, body: Message, count: u64) -> Outcome {
-    let Span(timeout) = arguments.timeout;
+    let Wait(timeout) = arguments.timeout;
     let progress = progress(count);
     let measure = std::rc::Rc::new(std::cell::RefCell::new(Measure::begin()));
     let left = std::rc::Rc::new(std::cell::Cell::new(count));

@@ -10,7 +10,7 @@ use scale0::wire::{Endpoint, EndpointError, Host};
 use crate::cat::CatArguments;
 use crate::logging::Logging;
 use crate::settings::Settings;
-use crate::units::Span;
+use crate::units::{Span, Wait};
 
 /// A service broker that speaks ZeroMQ. Workers connect and announce the services they offer,
 /// clients ask for a service by name, and each task goes to the worker that has been idle longest.
@@ -143,7 +143,7 @@ pub(crate) struct CallArguments {
     pub(crate) body: OsString,
     /// How long to wait for an answer; the task's time to live
     #[arg(long, value_name = "D", default_value = "30s")]
-    pub(crate) timeout: Span,
+    pub(crate) timeout: Wait,
     /// The task may be done more than once: it is repeated when a worker dies
     #[arg(long)]
     pub(crate) idempotent: bool,
@@ -167,7 +167,7 @@ pub(crate) struct InfoArguments {
     pub(crate) json: bool,
     /// How long to wait for the broker
     #[arg(long, value_name = "D", default_value = "5s")]
-    pub(crate) timeout: Span,
+    pub(crate) timeout: Wait,
 }
 
 #[derive(Args, Debug)]

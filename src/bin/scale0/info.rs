@@ -7,7 +7,7 @@ use crate::commands::InfoArguments;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
 use crate::output::print;
-use crate::units::Span;
+use crate::units::Wait;
 
 pub(crate) fn run(arguments: InfoArguments, log: &Logging) -> Outcome {
     log.start(Level::Warn);
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: InfoArguments, log: &Logging) -> Outcome {
 
 /// Everything the broker tells, as one JSON object with a key for each of its services.
 async fn ask(arguments: &InfoArguments) -> Result<Value, Failed> {
-    let Span(timeout) = arguments.timeout;
+    let Wait(timeout) = arguments.timeout;
     let client = builder(&arguments.connect)?
         .default_ttl(timeout)
         .build()

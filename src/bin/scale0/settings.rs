@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::commands::DEFAULT_ENDPOINT;
 use crate::exit::Failed;
 use crate::logging::{Format, Level};
-use crate::units::{Beat, Count, Size, Span};
+use crate::units::{Beat, Count, Size, Span, Wait};
 
 /// What an operator may set. Nothing set is what `spec/scale0.md` names as default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -24,10 +24,10 @@ pub(crate) struct Settings {
     pub(crate) name: Option<String>,
     /// Time to live of tasks whose clients state none [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
-    pub(crate) default_ttl: Option<Span>,
+    pub(crate) default_ttl: Option<Wait>,
     /// The longest time to live; what is above is clamped [default: 24h]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
-    pub(crate) max_ttl: Option<Span>,
+    pub(crate) max_ttl: Option<Wait>,
     /// How long a task waits for a service that nobody offers [default: 2s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) wait_for_worker: Option<Span>,
@@ -61,11 +61,11 @@ pub(crate) struct Settings {
 
     /// How long a handshake may take [default: 5s]
     #[arg(long, value_name = "D", help_heading = "Limits")]
-    pub(crate) handshake_timeout: Option<Span>,
+    pub(crate) handshake_timeout: Option<Wait>,
     /// How long a peer may read less than 1 KiB of what waits for it [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Limits")]
-    pub(crate) stall_timeout: Option<Span>,
-    /// One frame [default: 16MiB]
+    pub(crate) stall_timeout: Option<Wait>,
+    /// One frame [default: 16MiB, or max-message if that is less]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_frame: Option<Size>,
     /// All parts of one message [default: 16MiB]
@@ -182,11 +182,15 @@ impl Settings {
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
     }
 
-    /// What they mean.
-    pub(crate) fn config(&self) -> scale0::server::Config {
+    /// What they mean; an error if they contradict each other.
+    pub(crate) fn config(&self) -> Result<scale0::server::Config, Failed> {
         let mut endpoints = self.bind.clone();
         if endpoints.is_empty() {
             endpoints.extend(DEFAULT_ENDPOINT.parse());
+        }
+        if let Some(twice) = twice(&endpoints) {
+            let text = format!("bind names {twice} twice: once is enough");
+            return Err(Failed::Usage(text));
         }
         let mut config = scale0::server::Config {
             endpoints,
@@ -205,9 +209,9 @@ impl Settings {
         );
         set(
             &mut broker.default_ttl,
-            self.default_ttl.map(|Span(span)| span),
+            self.default_ttl.map(|Wait(span)| span),
         );
-        set(&mut broker.max_ttl, self.max_ttl.map(|Span(span)| span));
+        set(&mut broker.max_ttl, self.max_ttl.map(|Wait(span)| span));
         set(
             &mut broker.wait_for_worker,
             self.wait_for_worker.map(|Span(span)| span),
@@ -242,14 +246,24 @@ impl Settings {
         let limits = &mut broker.limits;
         set(
             &mut limits.handshake_time,
-            self.handshake_timeout.map(|Span(span)| span),
+            self.handshake_timeout.map(|Wait(span)| span),
         );
         set(
             &mut limits.stall_time,
-            self.stall_timeout.map(|Span(span)| span),
+            self.stall_timeout.map(|Wait(span)| span),
         );
         set(&mut limits.frame, bytes(self.max_frame));
         set(&mut limits.message, bytes(self.max_message));
+        if self.max_frame.is_none() {
+            limits.frame = limits.frame.min(limits.message);
+        }
+        if limits.frame > limits.message {
+            return Err(Failed::Usage(format!(
+                "max-frame is {}, but max-message only {}: a message is one frame at least, raise max-message or lower max-frame",
+                Size(limits.frame),
+                Size(limits.message)
+            )));
+        }
         set(&mut limits.parts, count(self.max_frames));
         set(&mut limits.header, bytes(self.max_header));
         set(&mut limits.properties, count(self.max_properties));
@@ -277,8 +291,17 @@ impl Settings {
             count(self.max_pending_handshakes),
         );
         limits.connections_per_address = count(self.max_connections_per_address);
-        config
+        Ok(config)
     }
+}
+
+/// An endpoint that stands there twice. Those whose port the system chooses may.
+fn twice(endpoints: &[Endpoint]) -> Option<&Endpoint> {
+    let mut seen = std::collections::BTreeSet::new();
+    endpoints
+        .iter()
+        .filter(|endpoint| !matches!(endpoint, Endpoint::Tcp { port: 0, .. }))
+        .find(|endpoint| !seen.insert(*endpoint))
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -330,6 +353,15 @@ mod tests {
     }
 
     #[test]
+    fn a_smaller_message_makes_smaller_frames_unless_they_are_named() {
+        let settings = |text| toml::from_str::<Settings>(text).unwrap();
+        let config = settings("max-message = \"1MiB\"").config().unwrap();
+        assert_eq!(config.broker.limits.frame, 1 << 20);
+        let both = settings("max-message = \"1MiB\"\nmax-frame = \"2MiB\"");
+        assert!(both.config().is_err());
+    }
+
+    #[test]
     fn flags_go_before_the_file() {
         let file: Settings =
             toml::from_str("bind = \"ipc:///a\"\ndefault-ttl = \"1s\"\nmax-bytes = 4096").unwrap();
@@ -337,7 +369,7 @@ mod tests {
             default_ttl: Some("2s".parse().unwrap()),
             ..Settings::default()
         };
-        let config = flags.over(file).config();
+        let config = flags.over(file).config().unwrap();
         assert_eq!(config.endpoints, ["ipc:///a".parse().unwrap()]);
         assert_eq!(config.broker.default_ttl, std::time::Duration::from_secs(2));
         assert_eq!(config.broker.limits.held, 4096);

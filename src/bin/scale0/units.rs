@@ -10,6 +10,10 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+/// A time to wait: a [`Span`] of 1 ms at least.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Wait(pub(crate) Duration);
+
 /// A heartbeat interval: a [`Span`] from 100 ms to 60 s.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Beat(pub(crate) Duration);
@@ -43,6 +47,18 @@ impl FromStr for Span {
         let millis =
             millis.ok_or_else(|| format!("`{text}` is too long: 8760h, a year, is the most"))?;
         Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(span) = text.parse()?;
+        if span.is_zero() {
+            return Err(format!("`{text}` is no time at all: 1ms is the least"));
+        }
+        Ok(Self(span))
     }
 }
 
@@ -111,6 +127,17 @@ impl fmt::Display for Span {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0;
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", bytes / unit),
+            None => write!(f, "{bytes}"),
+        }
+    }
+}
+
 /// Reads a value from a TOML string, or from a number where plain numbers are allowed.
 struct Text<T>(std::marker::PhantomData<T>, &'static str);
 
@@ -141,6 +168,7 @@ macro_rules! from_toml {
 }
 
 from_toml!(Span, "a duration like \"500ms\", \"2s\", \"1m\" or \"1h\"");
+from_toml!(Wait, "a duration from \"1ms\" on");
 from_toml!(Beat, "a duration from \"100ms\" to \"60s\"");
 from_toml!(Size, "a size like 4096, \"64KiB\", \"16MiB\" or \"1GiB\"");
 
@@ -186,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_waited_is_not_nothing() {
+        assert_eq!("1ms".parse(), Ok(Wait(Duration::from_millis(1))));
+        for text in ["0s", "0ms", "0h"] {
+            let error = text.parse::<Wait>().unwrap_err();
+            assert!(error.contains("1ms is the least"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_heartbeat_has_its_range() {
         assert!("100ms".parse::<Beat>().is_ok() && "60s".parse::<Beat>().is_ok());
         assert!("99ms".parse::<Beat>().is_err() && "61s".parse::<Beat>().is_err());
@@ -205,6 +242,9 @@ mod tests {
         assert_eq!("64KiB".parse(), Ok(Size(65_536)));
         assert_eq!("1GiB".parse(), Ok(Size(1 << 30)));
         assert_eq!("7".parse(), Ok(Size(7)));
+        for text in ["64KiB", "3GiB", "1025KiB", "1023"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
         for text in ["", "KiB", "0", "1kb", "1.5MiB", "99999999GiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }

@@ -218,13 +218,14 @@ mod tests {
     use std::sync::Arc;
     use std::task::{Wake, Waker};
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::runtime::{Builder, LocalOptions};
 
     use super::*;
     use crate::net::{Clock, Link, LinkError};
     use crate::server::{Config, Error, Server};
     use crate::session;
-    use crate::wire::{Endpoint, Piece, SocketType};
+    use crate::wire::{Command, Endpoint, Greeting, MechanismName, Metadata, Piece, SocketType};
 
     /// Panics in whoever ends a turn, once.
     struct Trap(Waker);
@@ -237,10 +238,13 @@ mod tests {
     }
 
     async fn server() -> (Server, Rc<RefCell<Shard>>, Endpoint) {
-        let config = Config {
+        let mut config = Config {
             endpoints: vec!["tcp://127.0.0.1:0".parse().unwrap()],
             ..Config::default()
         };
+        // No timer is earlier than those of a test's own.
+        config.broker.limits.handshake_time = Duration::from_secs(3600);
+        config.broker.limits.stall_time = Duration::from_secs(3600);
         let server = Server::bind(config).await.unwrap();
         let endpoint = server.endpoints().next().unwrap().clone();
         let shard = Rc::clone(&server.shard);
@@ -268,6 +272,42 @@ mod tests {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    #[allow(clippy::indexing_slicing, reason = "a test may")]
+    fn a_peer_whose_pings_state_shorter_and_shorter_ttls_leaves_no_timers_behind() {
+        run(async {
+            let (server, shard, endpoint) = server().await;
+            tokio::task::spawn_local(server.run(std::future::pending()));
+            let address = endpoint.to_string().replace("tcp://", "");
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let greeting = Greeting {
+                minor: 1,
+                mechanism: MechanismName::NULL,
+                as_server: false,
+            };
+            let mut hello = greeting.write().to_vec();
+            Command::write(
+                Command::READY,
+                &Metadata::of(SocketType::Dealer).write(),
+                &mut hello,
+            );
+            stream.write_all(&hello).await.unwrap();
+            // Theirs, and the header of their READY.
+            let mut theirs = [0; Greeting::LEN + 2];
+            stream.read_exact(&mut theirs).await.unwrap();
+            let mut ready = vec![0; theirs[Greeting::LEN + 1].into()];
+            stream.read_exact(&mut ready).await.unwrap();
+            for tenths in (6000..6400_u16).rev() {
+                let mut ping = Vec::new();
+                Command::write(Command::PING, &tenths.to_be_bytes(), &mut ping);
+                stream.write_all(&ping).await.unwrap();
+                // Its answer: the broker has read this one by itself.
+                stream.read_exact(&mut [0; 7]).await.unwrap();
+            }
+            assert!(shard.borrow().timers() < 100);
+        });
     }
 
     #[test]

@@ -480,8 +480,29 @@ impl Shard {
         }
         if let Some(at) = sooner {
             self.timers.push(Reverse((at, id)));
+            self.weed();
         }
         self.wake_turn();
+    }
+
+    /// Throws timers away that do not count any more, once there are many: a peer whose every PING
+    /// states a shorter TTL leaves one behind each time.
+    fn weed(&mut self) {
+        let live = self.connections.len() - self.free.len();
+        if self.timers.len() <= live * 4 + SPARE_TIMERS {
+            return;
+        }
+        let mut timers = std::mem::take(&mut self.timers);
+        timers.retain(|Reverse((at, id))| {
+            let connection = self.connection(*id);
+            connection.is_some_and(|connection| connection.scheduled == Some(*at))
+        });
+        self.timers = timers;
+    }
+
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     #[cfg(test)]
@@ -738,6 +759,8 @@ fn ip_of(address: Address) -> Option<IpAddr> {
     }
 }
 
+/// Timers that do not count are not looked for below this.
+const SPARE_TIMERS: usize = 64;
 /// Bytes per read.
 const READ: usize = 64 << 10;
 /// A busy worker is asked every 2 s whether its process lives, and has 6 s to answer.

@@ -249,6 +249,12 @@ async fn failures_and_panics_of_handlers_reach_the_caller() {
                 Err::<(), _>(Failure::new(422, "not that"))
             })
             .service("odd", async |_| Ok(Outcome::new(201, "made")))
+            .service("mild", async |_| {
+                Err::<(), _>(Failure {
+                    code: 200,
+                    body: "no".into(),
+                })
+            })
             .service("broken", async |task: Task| {
                 assert!(task.body().is_empty(), "told so");
                 Ok(())
@@ -259,6 +265,9 @@ async fn failures_and_panics_of_handlers_reach_the_caller() {
     assert_eq!(failed.code(), Some(422));
     assert!(failed.to_string().contains("not that") && !failed.is_safe_to_repeat());
     assert_eq!(soon(client.call("odd", "x")).await.unwrap().code(), 201);
+    let mild = soon(client.call("mild", "x")).await.unwrap_err();
+    assert_eq!(mild.code(), Some(500));
+    assert_eq!(Failure::new(399, "no").code, 500);
     assert_eq!(
         soon(client.call("broken", "x")).await.unwrap_err().code(),
         Some(500)

@@ -80,7 +80,8 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Binds. A port of 0 is chosen by the system; [`endpoint`](Self::endpoint) tells it.
+    /// Binds. A port of 0 is chosen by the system; [`endpoint`](Self::endpoint) tells it. Of a
+    /// name's addresses the first that can be bound is, and no other.
     ///
     /// # Errors
     /// The system refuses, or another process listens there. A socket file that nobody listens

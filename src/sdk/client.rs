@@ -361,7 +361,8 @@ impl Stream {
             call.done();
         }
         Poll::Ready(Some(match next {
-            Ok(reply) if reply.code >= 400 => Err(CallError::Failed(reply)),
+            // What a part says is not the last word.
+            Ok(reply) if last && reply.code >= 400 => Err(CallError::Failed(reply)),
             next => next,
         }))
     }
@@ -372,5 +373,40 @@ impl futures_core::Stream for Stream {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_with_a_bad_code_is_a_part_and_the_final_reply_follows() {
+        let (replies, arrived) = mpsc::unbounded_channel();
+        let (commands, _inbox) = mpsc::unbounded_channel();
+        let permits = Arc::new(Semaphore::new(1));
+        let mut stream = Stream {
+            call: Some(Call {
+                id: 1,
+                commands,
+                done: false,
+                _permit: permits.try_acquire_owned().unwrap(),
+            }),
+            arrived,
+            unread: Arc::default(),
+        };
+        for (code, partial) in [(503, true), (200, true), (200, false)] {
+            let reply = Reply {
+                code,
+                partial,
+                ..Reply::default()
+            };
+            replies.send(Ok(reply)).unwrap();
+        }
+        let mut codes = Vec::new();
+        while let Some(reply) = stream.next().await {
+            codes.push(reply.unwrap().code());
+        }
+        assert_eq!(codes, [503, 200, 200]);
     }
 }

@@ -128,17 +128,19 @@ fn after_colon(text: &str) -> String {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{code}: {}", String::from_utf8_lossy(.body))]
 pub struct Failure {
-    /// 400 to 599; 422 for a bad argument, 500 for trouble of the worker's own.
+    /// 400 to 599; 422 for a bad argument, 500 for trouble of the worker's own. Any other is sent
+    /// as 500: a failure must not look like an answer.
     pub code: u16,
     /// For the client.
     pub body: Bytes,
 }
 
 impl Failure {
-    /// A failure with a code and a text.
+    /// A failure with a code, 400 to 599 (500 for any other), and a text.
     pub fn new(code: u16, body: impl Into<Bytes>) -> Self {
+        let fails = (400..600).contains(&code);
         Self {
-            code,
+            code: if fails { code } else { 500 },
             body: body.into(),
         }
     }
@@ -172,9 +174,6 @@ pub enum BuildError {
     /// A text that is no endpoint.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// No endpoint at all.
-    #[error("at least one endpoint is needed")]
-    NoEndpoint,
     /// A service's name that cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -335,7 +335,10 @@ impl<'a> Shift<'a> {
     ) -> Result<(), Lost> {
         let (run, code, body) = match done {
             Ok((run, Ok(Outcome { code, body }))) => (run, code, body),
-            Ok((run, Err(Failure { code, body }))) => (run, code, Message::from(body)),
+            Ok((run, Err(Failure { code, body }))) => {
+                let Failure { code, body } = Failure::new(code, body);
+                (run, code, Message::from(body))
+            }
             Err(error) if error.is_cancelled() => (error.id(), 499, Message::default()),
             Err(error) => (error.id(), 500, Message::from("the handler panicked")),
         };

@@ -39,7 +39,8 @@ pub enum Host {
     Any,
     /// A literal address.
     Address(std::net::IpAddr),
-    /// A name to resolve.
+    /// A name to resolve. Connecting tries all its addresses in their order; binding takes the
+    /// first that can be bound, and no other.
     Name(String),
 }
 

@@ -161,10 +161,18 @@ fn counters(text: &mut String, counters: &Value) {
     }
 }
 
-/// A cell: strings without quotes, lists with spaces.
+/// A cell: strings without quotes, lists with spaces. Whatever the broker lets through, what would
+/// move a terminal's cursor is shown and not done.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.chars().fold(String::new(), |mut shown, c| {
+            if c.is_control() {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+            shown
+        }),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
@@ -183,5 +191,16 @@ fn uptime(millis: u64) -> String {
         (0, 0, m, s) => format!("{m} min {s} s"),
         (0, h, m, _) => format!("{h} h {m} min"),
         (d, h, ..) => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_move_the_cursor_is_shown_and_not_done() {
+        let cell = plain(&Value::from(vec!["a\u{1b}[2J\nb", "\u{9b}é"]));
+        assert_eq!(cell, "a\\u{1b}[2J\\nb \\u{9b}é");
     }
 }

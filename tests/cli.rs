@@ -512,6 +512,23 @@ fn a_port_in_use_is_one_clear_sentence() {
 }
 
 #[test]
+fn an_endpoint_that_cannot_be_bound_is_named_with_what_to_change() {
+    for (endpoint, advice) in [
+        ("ipc:///nonexistent/broker", "create the directory first"),
+        ("ipc:///dev/null/broker", "create the directory first"),
+        // For documentation (RFC 5737): no machine has it.
+        ("tcp://192.0.2.1:5555", "an address that this machine has"),
+    ] {
+        let failed = run(scale0().args(["broker", "--bind", endpoint]));
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert_eq!(failed.stderr.lines().count(), 1, "{failed:?}");
+        for words in [endpoint, advice] {
+            assert!(failed.stderr.contains(words), "{words}: {failed:?}");
+        }
+    }
+}
+
+#[test]
 fn a_dead_brokers_ipc_socket_is_replaced_and_a_living_ones_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broker");
@@ -754,6 +771,15 @@ fn version_completions_and_man_page_are_printed() {
     ] {
         assert!(out.join(page).exists(), "{page}");
     }
+}
+
+#[test]
+fn man_pages_that_cannot_be_written_name_the_path() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let failed = run(scale0().args(["man", "--out", path]));
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stderr.contains(path), "{failed:?}");
 }
 
 #[test]

@@ -70,13 +70,40 @@ pub enum BindError {
         endpoint: Endpoint,
     },
     /// Something else.
-    #[error("{endpoint} cannot be bound: {source}")]
+    #[error("{endpoint} cannot be bound: {source}{}", advice(endpoint, source))]
     Other {
         /// The endpoint.
         endpoint: Endpoint,
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// What to change, behind a colon; nothing where that is not known.
+fn advice(endpoint: &Endpoint, source: &io::Error) -> &'static str {
+    use io::ErrorKind::{AddrNotAvailable, NotADirectory, NotFound, PermissionDenied};
+    match (endpoint, source.kind()) {
+        (Endpoint::Tcp { .. }, PermissionDenied) => {
+            ": ports below 1024 are for privileged processes, choose a higher one"
+        }
+        (Endpoint::Tcp { .. }, AddrNotAvailable) => {
+            ": bind an address that this machine has, or `*` for all of them"
+        }
+        (
+            Endpoint::Tcp {
+                host: Host::Name(_),
+                ..
+            },
+            _,
+        ) => ": bind a name that can be resolved here, an address, or `*`",
+        (Endpoint::Ipc { .. }, NotFound | NotADirectory) => {
+            ": create the directory first, or choose another path"
+        }
+        (Endpoint::Ipc { .. }, PermissionDenied) => {
+            ": choose a directory that this user may write to"
+        }
+        _ => "",
+    }
 }
 
 impl Listener {

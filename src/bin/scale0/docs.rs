@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use crate::commands::{Cli, CompletionsArguments, ManArguments};
-use crate::exit::Outcome;
+use crate::exit::{Failed, Outcome};
 use crate::output::print;
 
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Outcome {
@@ -15,9 +15,14 @@ pub(crate) fn completions(arguments: &CompletionsArguments) -> Outcome {
 pub(crate) fn man(arguments: &ManArguments) -> Outcome {
     let command = Cli::command();
     if let Some(directory) = &arguments.out {
-        std::fs::create_dir_all(directory)?;
-        clap_mangen::generate_to(command, directory)?;
-        return Ok(());
+        let written = std::fs::create_dir_all(directory)
+            .and_then(|()| clap_mangen::generate_to(command, directory));
+        return written.map_err(|error| {
+            let directory = directory.display();
+            Failed::Error(format!(
+                "the man pages cannot be written to {directory}: {error}: name a directory that can be written to"
+            ))
+        });
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;

@@ -298,7 +298,7 @@ fn pings_without_end_cost_one_pong() {
 
 #[test]
 fn commands_that_mean_nothing_are_ignored_and_broken_ones_end_it() {
-    let attack = Attack::on(&[]);
+    let mut attack = Attack::on(&[]);
     let mut raw = attack.open();
     for harmless in [
         &b"\x04\x05\x04PONG"[..],
@@ -312,6 +312,7 @@ fn commands_that_mean_nothing_are_ignored_and_broken_ones_end_it() {
     raw.write(&[head, b"\x04\x05\x04PONG", tail].concat())
         .unwrap();
     assert_eq!(S0::read(&raw.recv(PATIENCE).unwrap()[0]).code, 200);
+    assert_eq!(attack.count("commands_ignored"), 2, "PONG is known");
     for broken in [
         &b"\x04\x00"[..],
         b"\x04\x01\x00",

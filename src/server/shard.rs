@@ -80,6 +80,8 @@ pub(super) struct Connection {
     rest: Vec<u8>,
     /// The broker knows that too much waits for it.
     full: bool,
+    /// Commands that its session ignored, as far as they are in the totals.
+    ignored: u64,
     /// The timer that counts.
     scheduled: Option<Time>,
     /// Its part of `buffered`.
@@ -211,6 +213,7 @@ impl Shard {
             held: false,
             rest: Vec::new(),
             full: false,
+            ignored: 0,
             scheduled: None,
             counted: 0,
             waker: None,
@@ -312,7 +315,14 @@ impl Shard {
                 let reading = protocol::read(message, kind, &self.limits);
                 self.decide(now, Event::Heard { peer: id, reading });
             }
-            Heard::Sign | Heard::Subscription { .. } => self.decide(now, Event::Sign { peer: id }),
+            Heard::Sign | Heard::Subscription { .. } => {
+                if let Some(connection) = self.connection(id) {
+                    let ignored = connection.session.ignored();
+                    let before = std::mem::replace(&mut connection.ignored, ignored);
+                    self.totals.commands_ignored += ignored - before;
+                }
+                self.decide(now, Event::Sign { peer: id });
+            }
         }
     }
 

@@ -96,6 +96,7 @@ pub struct Session {
     inbox: Inbox,
     outbox: Outbox,
     pulse: Pulse,
+    ignored: u64,
 }
 
 #[derive(Debug)]
@@ -145,6 +146,7 @@ impl Session {
             inbox: Inbox::default(),
             outbox,
             pulse: Pulse::new(now),
+            ignored: 0,
             config,
         }
     }
@@ -327,7 +329,11 @@ impl Session {
             Command::ERROR => Err(Error::Refused {
                 reason: Bytes::copy_from_slice(command.reason()?),
             }),
-            _ => Ok(Heard::Sign),
+            Command::PONG => Ok(Heard::Sign),
+            _ => {
+                self.ignored += 1;
+                Ok(Heard::Sign)
+            }
         }
     }
 
@@ -468,6 +474,12 @@ impl Session {
     #[must_use]
     pub fn partial(&self) -> usize {
         self.inbox.len()
+    }
+
+    /// Commands of the open session so far that mean nothing here.
+    #[must_use]
+    pub fn ignored(&self) -> u64 {
+        self.ignored
     }
 
     /// Whether messages may be sent.

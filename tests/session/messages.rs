@@ -371,6 +371,7 @@ fn commands_are_never_shown_as_messages() {
     }
     assert_eq!(end.error, None);
     assert_eq!(end.heard, vec![Heard::Sign; 7]);
+    assert_eq!(end.session.ignored(), 6, "PONG is known");
     assert_eq!(end.drain(), b"");
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
@@ -80,6 +81,42 @@ impl ReadHalf {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_read(cx, buf),
             Self::Ipc(half) => Pin::new(half).poll_read(cx, buf),
+        }
+    }
+
+    /// Reads what is there to a buffer that grows by it; returns how much that was.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let (ready, read) = match self {
+                Self::Tcp(half) => {
+                    let stream: &TcpStream = half.as_ref();
+                    match stream.poll_read_ready(cx) {
+                        Poll::Ready(Ok(())) => (Poll::Ready(Ok(())), stream.try_read_buf(buf)),
+                        other => (other, Ok(0)),
+                    }
+                }
+                Self::Ipc(half) => {
+                    let stream: &UnixStream = half.as_ref();
+                    match stream.poll_read_ready(cx) {
+                        Poll::Ready(Ok(())) => (Poll::Ready(Ok(())), stream.try_read_buf(buf)),
+                        other => (other, Ok(0)),
+                    }
+                }
+            };
+            match (ready, read) {
+                (Poll::Pending, _) => return Poll::Pending,
+                (Poll::Ready(Err(error)), _) => return Poll::Ready(Err(error)),
+                (_, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (_, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                (_, read) => return Poll::Ready(read),
+            }
         }
     }
 

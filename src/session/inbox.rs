@@ -1,8 +1,10 @@
 //! Bytes to messages and commands. Remembers what a read has cut in two.
 
-use bytes::Bytes;
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes};
 
 use super::Error;
+use super::spare;
 use crate::limits::Limits;
 use crate::wire::{self, Header, Message};
 
@@ -100,11 +102,13 @@ impl Inbox {
             frame.left -= head.len();
             let frame = *frame;
             if frame.header.command {
-                &mut self.command
+                self.command.extend_from_slice(head);
             } else {
-                &mut self.message
+                if self.message.capacity() - self.message.len() < head.len() {
+                    spare::grow(&mut self.message, frame.left + head.len());
+                }
+                self.message.extend_from_slice(head);
             }
-            .extend_from_slice(head);
             if frame.left > 0 {
                 return Ok(None);
             }
@@ -113,11 +117,37 @@ impl Inbox {
                 return Ok(Some(Unit::Command(std::mem::take(&mut self.command))));
             }
             if !frame.header.more {
-                (self.parts, self.payload) = (0, 0);
-                let wire = std::mem::take(&mut self.message).into_boxed_slice();
-                return Ok(Some(Unit::Message(Message::from_wire(Bytes::from(wire)))));
+                return Ok(Some(Unit::Message(self.finish())));
             }
         }
+    }
+
+    /// The message, now that it is complete.
+    fn finish(&mut self) -> Message {
+        (self.parts, self.payload) = (0, 0);
+        Message::from_wire(spare::lend(std::mem::take(&mut self.message)))
+    }
+
+    /// Where the rest of a large frame may be read to without a copy, if one has begun.
+    pub(super) fn large(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let frame = self.frame.filter(|frame| !frame.header.command)?;
+        if frame.left < LARGE {
+            return None;
+        }
+        spare::grow(&mut self.message, frame.left);
+        Some((&mut self.message).limit(frame.left))
+    }
+
+    /// So many bytes were read there; the message if it is complete.
+    pub(super) fn read_large(&mut self, n: usize) -> Option<Message> {
+        let frame = self.frame.as_mut()?;
+        frame.left = frame.left.saturating_sub(n);
+        if frame.left > 0 {
+            return None;
+        }
+        let more = frame.header.more;
+        self.frame = None;
+        (!more).then(|| self.finish())
     }
 
     /// Completes a header from `input`.
@@ -234,3 +264,6 @@ fn admit_part(
     let total = usize::try_from(total).unwrap_or(usize::MAX);
     Ok((parts + 1, total))
 }
+
+/// A frame of which so much is to come is read to where it stays.
+const LARGE: usize = 8 << 10;

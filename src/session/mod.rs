@@ -194,6 +194,23 @@ impl Session {
         heard
     }
 
+    /// Where the rest of a large part may be read to directly, if one has begun: it saves
+    /// [`receive`](Self::receive) a copy. Tell [`read_large`](Self::read_large) of what was read.
+    pub fn large(&mut self) -> Option<bytes::buf::Limit<&mut Vec<u8>>> {
+        match self.state {
+            State::Open { .. } => self.inbox.large(),
+            _ => None,
+        }
+    }
+
+    /// So many bytes were put to where [`large`](Self::large) said; the message if it is complete.
+    pub fn read_large(&mut self, now: Time, n: usize) -> Option<Heard> {
+        self.pulse.heard(now);
+        let message = self.inbox.read_large(n);
+        self.pulse.grew(now, message.is_none().then_some(n));
+        message.map(Heard::Message)
+    }
+
     fn step(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
         loop {
             match &mut self.state {

@@ -38,7 +38,6 @@ pub(super) struct Pipe {
     /// Messages in the session's outbox, those included that are written in part or have been
     /// written since it was empty.
     pub(super) in_outbox: usize,
-    pub(super) wrote_at: Time,
     /// The stream takes no more for now.
     pub(super) blocked: bool,
     /// Something was queued that the end of the turn has to write.
@@ -50,6 +49,8 @@ pub(super) struct Pipe {
     pub(super) rest: Vec<u8>,
     pub(super) at: usize,
     pub(super) end: usize,
+    /// Large messages come, so little is read ahead of each.
+    pub(super) large: bool,
     /// It is not read until the program has caught up.
     pub(super) held: bool,
     /// It is on its way out and only writes what waits, until then.
@@ -104,7 +105,7 @@ impl Pipe {
             queue: VecDeque::new(),
             queue_bytes: 0,
             in_outbox: 0,
-            wrote_at: Time::ZERO,
+            large: false,
             blocked: false,
             dirty: false,
             inbox: VecDeque::new(),

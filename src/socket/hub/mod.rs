@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) clock: Clock,
     /// When the clock was last read.
     now: Time,
+    /// When something was last written.
+    wrote_at: Time,
     pub(super) pattern: Pattern,
     pub(super) pipes: Table<Pipe>,
     /// Pipes that may have a message for the program.
@@ -152,6 +154,7 @@ impl Hub {
             kind,
             session: options.session(kind),
             now: clock.now(),
+            wrote_at: Time::ZERO,
             clock,
             pattern: Pattern::new(kind, options.pattern, first),
             pipes: Table::default(),

@@ -107,13 +107,46 @@ impl State {
                         }
                         (pipe.at, pipe.end) = (0, 0);
                     }
-                    if self.scratch.is_empty() {
-                        self.scratch = self.spare.pop().unwrap_or_else(|| vec![0; READ]);
-                    }
                     if std::mem::take(&mut pipe.held) {
                         stream.session.reading(self.clock.now(), true);
                     }
-                    let mut buf = ReadBuf::new(&mut self.scratch);
+                    if self.options.tap.is_none()
+                        && let Some(mut buf) = stream.session.large()
+                    {
+                        let mut cx = Context::from_waker(&pipe.waker);
+                        let read = match stream.reader.poll_read_buf(&mut cx, &mut buf) {
+                            Poll::Pending => return Next::Nothing,
+                            Poll::Ready(Ok(0)) => Err(Reason::Closed),
+                            Poll::Ready(Ok(read)) => Ok(read),
+                            Poll::Ready(Err(error)) => Err(Reason::Io(error.to_string())),
+                        };
+                        match read {
+                            Ok(read) => {
+                                self.now = self.clock.now();
+                                pipe.large = true;
+                                if let Some(Heard::Message(message)) =
+                                    stream.session.read_large(self.now, read)
+                                {
+                                    return Next::Message(message);
+                                }
+                                continue;
+                            }
+                            Err(reason) => {
+                                self.lose(slot, reason);
+                                return Next::Nothing;
+                            }
+                        }
+                    }
+                    if self.scratch.is_empty() {
+                        self.scratch = self.spare.pop().unwrap_or_else(|| vec![0; READ]);
+                    }
+                    // Behind a large message the next one's header, and little that is copied.
+                    let room = if std::mem::take(&mut pipe.large) {
+                        self.scratch.get_mut(..HEADERS).unwrap_or_default()
+                    } else {
+                        &mut self.scratch[..]
+                    };
+                    let mut buf = ReadBuf::new(room);
                     let mut cx = Context::from_waker(&pipe.waker);
                     let filled = match stream.reader.poll_read(&mut cx, &mut buf) {
                         Poll::Pending => {
@@ -319,6 +352,8 @@ impl State {
     }
 }
 
+/// Bytes of a read that looks for a header.
+const HEADERS: usize = 4 << 10;
 /// Bytes per read.
 const READ: usize = 64 << 10;
 /// What a read has left over is copied if it is no more than this; else its buffer is kept.

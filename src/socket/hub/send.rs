@@ -100,7 +100,7 @@ impl State {
                 pipe.in_outbox += 1;
                 if waiting == 0 {
                     self.now = self.clock.now();
-                    write = pipe.wrote_at + BURST <= self.now;
+                    write = self.wrote_at + BURST <= self.now;
                     if !write {
                         self.touch(slot);
                     }
@@ -205,7 +205,7 @@ impl State {
             let Stream {
                 session, writer, ..
             } = &mut **stream;
-            pipe.wrote_at = self.now;
+            self.wrote_at = self.now;
             let flushed = match &self.options.tap {
                 None => writer.flush(self.now, session),
                 Some(tap) => writer.flush_seen(self.now, session, |bytes| {
@@ -319,5 +319,6 @@ fn joined(head: Option<&Message>, body: &Message) -> Message {
 
 /// Bytes that stand encoded for one peer; what is beyond waits as messages, which peers share.
 const WINDOW: usize = 64 << 10;
-/// A message that follows the last write more closely than this waits for the end of the turn.
+/// A message that follows the socket's last write more closely than this waits for the end of the
+/// turn: more may follow, to the same peer or to others.
 const BURST: Duration = Duration::from_micros(50);

@@ -49,6 +49,11 @@ impl Asking {
         self.asked.is_some()
     }
 
+    /// The last request is given up: its answer is stale from now on.
+    pub(super) fn abandon(&mut self) {
+        self.asked = None;
+    }
+
     pub(super) fn asked(&self) -> Option<u32> {
         self.asked.map(|asked| asked.peer)
     }

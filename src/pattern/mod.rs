@@ -376,6 +376,19 @@ impl Pattern {
         !self.balances() || !self.balance.is_empty()
     }
 
+    /// REQ: begins a new request, if one may leave now; the last one is given up. Tells whether it
+    /// may. What has come by then is no answer to it, and should be [heard](Self::hear) before it
+    /// is sent.
+    pub fn begin_to_ask(&mut self) -> bool {
+        let may = self.out == Out::Ask
+            && self.has_room()
+            && (self.config.relaxed || !self.asking.is_waiting());
+        if may {
+            self.asking.abandon();
+        }
+        may
+    }
+
     /// Decides where a message goes. `full` tells whether a peer has no room.
     pub fn send(&mut self, message: Message, full: impl Fn(u32) -> bool) -> Way {
         if message.is_empty() {

@@ -142,6 +142,8 @@ pub struct Counters {
 /// What stands next on a pipe.
 enum Next {
     Message(Message),
+    /// A subscription. There may be more, and a message.
+    Subscription,
     /// Nothing at present, or nothing any more.
     Nothing,
 }

@@ -11,6 +11,7 @@ use crate::socket::error::RecvError;
 use crate::socket::inproc::{self, Item};
 use crate::socket::monitor::Reason;
 use crate::socket::pipe::Link;
+use crate::wire::SocketType;
 
 impl State {
     /// The next message for the program.
@@ -38,6 +39,12 @@ impl State {
                     }
                     self.pattern.may_receive()?;
                 }
+                Next::Subscription => {
+                    self.turns.pass();
+                    if let Some(body) = self.pattern.notice() {
+                        return Ok(Some(self.give(Received { from: None, body })));
+                    }
+                }
                 Next::Message(message) => {
                     self.turns.pass();
                     match self.pattern.hear(slot, message) {
@@ -46,12 +53,41 @@ impl State {
                         }
                         Taken::Subscription => {}
                         Taken::Ignored(_) => self.counters.ignored += 1,
-                        Taken::Close(_) => self.lose(slot, Reason::NoReply),
+                        Taken::Close(_) => {
+                            self.lose(slot, Reason::NoReply);
+                            // It may have been the one that was asked.
+                            self.pattern.may_receive()?;
+                        }
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// REQ is about to ask: what peers have said before that is no answer.
+    pub(super) fn forget_stale(&mut self) {
+        if self.kind != SocketType::Req || !self.pattern.begin_to_ask() {
+            return;
+        }
+        for _ in 0..STALE {
+            let Some(slot) = self.turns.front() else {
+                return;
+            };
+            match self.next(slot) {
+                Next::Nothing => {
+                    self.turns.remove(slot);
+                }
+                Next::Subscription => {}
+                Next::Message(message) => {
+                    self.turns.pass();
+                    self.counters.ignored += 1;
+                    if let Taken::Close(_) = self.pattern.hear(slot, message) {
+                        self.lose(slot, Reason::NoReply);
+                    }
+                }
+            }
+        }
     }
 
     pub(super) fn give(&mut self, received: Received) -> Received {
@@ -192,6 +228,7 @@ impl State {
                     if self.pattern.notices() > 0 {
                         self.ready.wake_receiver();
                     }
+                    return Next::Subscription;
                 }
                 Ok(Some(Heard::Sign)) => self.soon(slot),
                 Err(error) => {
@@ -252,7 +289,7 @@ impl State {
             let Some(pipe) = self.pipes.get_mut(slot) else {
                 return;
             };
-            if pipe.is_ahead(&self.options) || self.pattern.notices() > NOTICES {
+            if pipe.is_ahead(&self.options) || pipe.open && self.pattern.notices() > NOTICES {
                 // The stream is not read, so its silence is our own doing.
                 if let Some(Link::Stream(stream)) = &mut pipe.link {
                     pipe.held = true;
@@ -262,7 +299,11 @@ impl State {
                 return;
             }
             let was_open = pipe.open;
-            let Next::Message(message) = self.wire(slot) else {
+            let next = self.wire(slot);
+            if matches!(next, Next::Subscription) {
+                continue;
+            }
+            let Next::Message(message) = next else {
                 // A handshake may have just ended, and there may be more.
                 let opened = !was_open && self.pipes.get(slot).is_some_and(|pipe| pipe.open);
                 if opened && !self.is_eager() {
@@ -314,7 +355,7 @@ impl State {
     /// A pipe on its way out is read only so that the stream does not break.
     pub(super) fn drop_input(&mut self, slot: u32) {
         for _ in 0..AHEAD {
-            if matches!(self.wire(slot), Next::Nothing) {
+            if let Next::Nothing = self.wire(slot) {
                 return;
             }
         }
@@ -362,6 +403,9 @@ const SMALL_REST: usize = 8 << 10;
 const SPARE: usize = 4;
 /// Messages that nobody wants, looked at in one go.
 const PATIENCE: usize = 256;
+/// Stale answers that are looked for before REQ asks. A peer that sends more of them is no better
+/// than one that lies.
+const STALE: usize = 16 << 10;
 /// Messages read ahead of the program in one go.
 const AHEAD: usize = 1024;
 /// Subscriptions that XPUB's program has not heard of, beyond which no more are read.

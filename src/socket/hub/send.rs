@@ -20,6 +20,7 @@ impl State {
         if self.ready.any() {
             self.attend_all();
         }
+        self.forget_stale();
         let Self {
             pattern,
             pipes,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::hub::{Hub, connect_inproc};
 use super::monitor::Event;
@@ -25,6 +25,7 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
     // When to see after messages that the program leaves alone.
     let mut look_at: Option<Time> = None;
     let mut taken = 0;
+    let farewells = Arc::new(Semaphore::new(FAREWELLS));
     poll_fn(|cx| {
         hub.ready.drive(cx.waker());
         loop {
@@ -44,7 +45,10 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
             }
             let closing = state.finish();
             for reader in std::mem::take(&mut state.parting) {
-                runtime.spawn(part(reader));
+                // In a crowd of those who are refused there is no time for politeness.
+                if let Ok(place) = Arc::clone(&farewells).try_acquire_owned() {
+                    runtime.spawn(part(reader, place));
+                }
             }
             if state.is_over() {
                 if let Some(closing) = &state.closing {
@@ -172,7 +176,7 @@ fn take_refused(hub: &Hub, slot: u32) -> bool {
 
 /// Our side is closed; waits for the peer's, so that the system does not throw the last words
 /// away.
-async fn part(mut reader: ReadHalf) {
+async fn part(mut reader: ReadHalf, _place: OwnedSemaphorePermit) {
     let mut sink = vec![0; SINK];
     let end = async {
         loop {
@@ -210,4 +214,6 @@ const REFUSED_FIRST: Duration = Duration::from_secs(1);
 const REFUSED_LONGEST: Duration = Duration::from_secs(30);
 /// How long a peer may take to close its side.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How many of them there are at a time; the streams of others are closed at once.
+const FAREWELLS: usize = 64;
 const SINK: usize = 4 << 10;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::inproc;
+use super::monitor::Reason;
 use super::options::Options;
 use super::ready::{Bell, Ready};
 use crate::net::{ReadHalf, Ticket, WriteHalf};
@@ -53,6 +54,8 @@ pub(super) struct Pipe {
     pub(super) large: bool,
     /// It is not read until the program has caught up.
     pub(super) held: bool,
+    /// Its stream has ended, and why; what it brought is still to be received.
+    pub(super) ended: Option<Reason>,
     /// It is on its way out and only writes what waits, until then.
     pub(super) leaving: Option<Time>,
 }
@@ -114,6 +117,7 @@ impl Pipe {
             at: 0,
             end: 0,
             held: false,
+            ended: None,
             leaving: None,
         }
     }

@@ -1,5 +1,6 @@
 //! Peers that go, and what they leave behind.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Received, State};
@@ -13,6 +14,37 @@ use crate::time::earliest;
 use crate::wire::{Endpoint, Message, SocketType};
 
 impl State {
+    /// A stream has ended. Its last messages stay with it as long as too many of other peers that
+    /// are gone wait already: so they are bounded, and none is lost.
+    pub(super) fn end(&mut self, slot: u32, reason: Reason) {
+        let crowded = self.is_left_over(1) && row(self.kind).1 != In::Request;
+        if let Some(pipe) = self.pipes.get_mut(slot)
+            && crowded
+            && !pipe.inbox.is_empty()
+        {
+            pipe.ended = Some(reason);
+            return;
+        }
+        self.lose(slot, reason);
+    }
+
+    /// Whether the dead have left so many times what one peer may send ahead.
+    fn is_left_over(&self, times: usize) -> bool {
+        let most = self.options.receive_messages.saturating_mul(times);
+        let bytes = self.options.receive_bytes.saturating_mul(times);
+        most > 0 && self.leftover.len() >= most || self.leftover_bytes >= bytes
+    }
+
+    /// The next message of a peer that is gone.
+    pub(super) fn left_over(&mut self) -> Option<Received> {
+        let received = self.leftover.pop_front()?;
+        self.leftover_bytes -= received.body.wire().len();
+        if self.leftover.is_empty() {
+            self.leftover = VecDeque::new();
+        }
+        Some(received)
+    }
+
     /// A link is over: what is left is saved or dropped, and the pipe goes or waits for another.
     pub(super) fn lose(&mut self, slot: u32, reason: Reason) {
         let Some(pipe) = self.pipes.get_mut(slot) else {
@@ -33,11 +65,13 @@ impl State {
             if !matches!(reason, Reason::Closed | Reason::Io(_)) {
                 drop(stream.writer);
                 self.parting.push(stream.reader);
+                self.ready.wake_driver();
             }
         }
         pipe.open = false;
         pipe.member = false;
         (pipe.in_outbox, pipe.blocked, pipe.dirty) = (0, false, false);
+        pipe.ended = None;
         pipe.rest = Vec::new();
         (pipe.at, pipe.end) = (0, 0);
         let inbox: Vec<Message> = std::iter::from_fn(|| pipe.kept()).collect();
@@ -128,13 +162,15 @@ impl State {
 
     /// Keeps a message of a peer that is gone, as if it had been received in time.
     pub(super) fn leave_over(&mut self, slot: u32, body: Message) {
-        let most = self.options.receive_messages.saturating_mul(4);
-        if most > 0 && self.leftover.len() >= most || row(self.kind).1 == In::Request {
+        if self.is_left_over(4) || row(self.kind).1 == In::Request {
             self.counters.dropped_lost += 1;
             return;
         }
         match self.pattern.hear(slot, body) {
-            Taken::Message { from, body } => self.leftover.push_back(Received { from, body }),
+            Taken::Message { from, body } => {
+                self.leftover_bytes += body.wire().len();
+                self.leftover.push_back(Received { from, body });
+            }
             Taken::Subscription => {}
             Taken::Ignored(_) | Taken::Close(_) => self.counters.ignored += 1,
         }

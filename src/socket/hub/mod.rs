@@ -58,6 +58,7 @@ pub(super) struct State {
     turns: Turns,
     /// Received from peers that are gone, or made up on their behalf.
     leftover: VecDeque<Received>,
+    leftover_bytes: usize,
     /// Pipes that the end of the turn has to write to.
     dirty: Vec<u32>,
     ready: Arc<Ready>,
@@ -162,6 +163,7 @@ impl Hub {
             pipes: Table::default(),
             turns: Turns::default(),
             leftover: VecDeque::new(),
+            leftover_bytes: 0,
             dirty: Vec::new(),
             ready: Arc::clone(&ready),
             scratch: Vec::new(),

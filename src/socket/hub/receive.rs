@@ -19,7 +19,7 @@ impl State {
         if self.ready.any() {
             self.attend_all();
         }
-        if let Some(received) = self.leftover.pop_front() {
+        if let Some(received) = self.left_over() {
             return Ok(Some(self.give(received)));
         }
         self.pattern.may_receive()?;
@@ -34,7 +34,7 @@ impl State {
                 Next::Nothing => {
                     self.turns.remove(slot);
                     // What happened to the pipe may have left something.
-                    if let Some(received) = self.leftover.pop_front() {
+                    if let Some(received) = self.left_over() {
                         return Ok(Some(self.give(received)));
                     }
                     self.pattern.may_receive()?;
@@ -116,6 +116,13 @@ impl State {
             let Some(pipe) = self.pipes.get_mut(slot) else {
                 return Next::Nothing;
             };
+            if let Some(reason) = &pipe.ended {
+                if pipe.inbox.is_empty() {
+                    let reason = reason.clone();
+                    self.lose(slot, reason);
+                }
+                return Next::Nothing;
+            }
             let heard = match &mut pipe.link {
                 None => return Next::Nothing,
                 Some(Link::Inproc(end)) => match end.pull() {
@@ -192,12 +199,12 @@ impl State {
                         }
                         Poll::Ready(Ok(())) => buf.filled().len(),
                         Poll::Ready(Err(error)) => {
-                            self.lose(slot, Reason::Io(error.to_string()));
+                            self.end(slot, Reason::Io(error.to_string()));
                             return Next::Nothing;
                         }
                     };
                     if filled == 0 {
-                        self.lose(slot, Reason::Closed);
+                        self.end(slot, Reason::Closed);
                         return Next::Nothing;
                     }
                     self.now = self.clock.now();

@@ -290,29 +290,46 @@ fn a_hundred_thousand_unfinished_messages_leave_no_memory() {
     );
 }
 
-/// What was received ahead from peers that went is kept, within bounds of bytes too.
+/// What was received ahead from peers that went is bounded, in bytes too, and not lost.
 #[test]
-fn what_dead_peers_leave_to_a_slow_program_is_bounded() {
+fn what_dead_peers_leave_to_a_slow_program_is_bounded_and_none_is_lost() {
     alone(
-        "route::what_dead_peers_leave_to_a_slow_program_is_bounded",
+        "route::what_dead_peers_leave_to_a_slow_program_is_bounded_and_none_is_lost",
         || async {
-            let (router, at) = bound(SocketType::Router, |options| {
-                options.receive_bytes = 1 << 20;
-            })
-            .await;
-            let before = peak();
-            let flood = message(&[vec![b'x'; 64 << 10]]);
-            for _ in 0..100 {
-                let mut peer = Peer::open(&at, SocketType::Dealer).await;
-                // A little less than is taken ahead of the program from one peer.
-                peer.write(&flood.repeat(15)).await;
-                peer.finish().await;
+            for (size, many) in [(64 << 10, 15_usize), (10, 900)] {
+                let (router, at) = bound(SocketType::Router, |options| {
+                    options.receive_bytes = 1 << 20;
+                })
+                .await;
+                let before = peak();
+                // Each a little less than is taken ahead of the program from one peer.
+                let flood = message(&[vec![b'x'; size]]).repeat(many);
+                let mut crowd = Vec::new();
+                for _ in 0..50 {
+                    let mut peer = Peer::open(&at, SocketType::Dealer).await;
+                    peer.write(&flood).await;
+                    peer.finish().await;
+                    crowd.push(peer);
+                }
+                for mut peer in crowd.drain(..2) {
+                    peer.closed().await;
+                }
+                let grown = peak() - before;
+                // 1 MiB from each peer that is held, and what all those that are forgotten have left.
+                assert!(grown < 80 << 10, "{grown} KiB of what the dead have said");
+                let mut good = Peer::open_as(&at, SocketType::Dealer, b"good").await;
+                good.send(&["last"]).await;
+                let (mut heard, mut last) = (0, 0);
+                while heard < 50 * many || last == 0 {
+                    match recv(&router).await[0] == b"good" {
+                        true => last += 1,
+                        false => heard += 1,
+                    }
+                }
+                assert_eq!((heard, last), (50 * many, 1));
+                peers(&router, 1).await;
+                assert_eq!(router.counters().dropped_lost, 0);
             }
-            until(|| router.counters().peers == 0).await;
-            let grown = peak() - before;
-            assert!(grown < 32 << 10, "{grown} KiB of what the dead have said");
-            let mut good = Good::new(&router, &at).await;
-            good.is_served(&router).await;
         },
     );
 }

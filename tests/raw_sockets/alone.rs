@@ -13,7 +13,7 @@ pub(crate) fn alone<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F
         return runtime.block_on(body());
     }
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(MARK, "1")
         .stdout(Stdio::null())
         .spawn()
@@ -55,4 +55,4 @@ pub(crate) fn descriptors() -> usize {
 }
 
 const MARK: &str = "SCALE0_TEST_ALONE";
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(300);

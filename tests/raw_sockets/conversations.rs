@@ -67,7 +67,14 @@ async fn converse(kind: SocketType, pieces: &[&[u8]]) -> (Vec<Parts>, Vec<Vec<u8
         }
     }
     let mut heard = vec![peer.take(64).await];
-    while heard.last().unwrap() != b"\x04PONGlast" {
+    // PONG may overtake what waits, such as a subscription: order is not what is compared.
+    let subscribes = matches!(kind, SocketType::Sub | SocketType::Xsub);
+    let ends = [&b"\x04PONGlast"[..], b"\x09SUBSCRIBE"];
+    let ends = &ends[..1 + usize::from(subscribes)];
+    while !ends
+        .iter()
+        .all(|end| heard.iter().any(|frame| frame == end))
+    {
         heard.push(peer.frame().await.1);
     }
     let mut received = Vec::new();
@@ -82,6 +89,7 @@ async fn converse(kind: SocketType, pieces: &[&[u8]]) -> (Vec<Parts>, Vec<Vec<u8
     }
     // A PONG that waits behind another is the same as two [H4].
     heard.retain(|frame| frame != b"\x04PONGmid");
+    heard.sort();
     (received, heard)
 }
 
@@ -119,23 +127,29 @@ async fn a_conversation_in_single_bytes_is_the_same_conversation() {
     }
 }
 
-/// Every bit of the greeting's and READY's first bytes and of a message's, for every type.
+/// Every byte, with one of its bits; of long runs of the same byte only some.
 #[tokio::test]
 async fn every_byte_flipped_once_harms_nobody_else() {
+    let mut kinds = tokio::task::JoinSet::new();
     for kind in SocketType::ALL {
-        let (socket, at) = bound(kind).await;
-        let mut good = Good::new(&socket, &at).await;
-        let whole = recorded(kind);
-        for place in 0..whole.len() {
-            // The padding of a greeting is nobody's business.
-            if (13..63).contains(&place) && place % 8 != 0 {
-                continue;
+        kinds.spawn(async move {
+            let (socket, at) = bound(kind).await;
+            let mut good = Good::new(&socket, &at).await;
+            let whole = recorded(kind);
+            for place in 0..whole.len() {
+                let run = place > 8 && whole[place - 8..place].iter().all(|b| *b == whole[place]);
+                if run && place % 16 != 0 {
+                    continue;
+                }
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1 << (place * 5 % 8);
+                disturb(&socket, &at, &mut good, &bytes).await;
             }
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1 << (place * 5 % 8);
-            disturb(&socket, &at, &mut good, &bytes).await;
-        }
-        peers(&socket, u64::from(kind != SocketType::Pair)).await;
+            peers(&socket, u64::from(kind != SocketType::Pair)).await;
+        });
+    }
+    while let Some(kind) = kinds.join_next().await {
+        kind.unwrap();
     }
 }
 

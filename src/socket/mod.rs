@@ -22,6 +22,8 @@
 //! what follows if not. Messages are read by the task that receives them: nothing stands between
 //! it and the stream.
 //!
+//! Who comes from libzmq finds every call, option and event of it in [`libzmq`].
+//!
 //! # Cancel safety
 //!
 //! Every async function here may be dropped at any time. A `recv` that is dropped has taken
@@ -42,6 +44,9 @@ mod options;
 mod pipe;
 mod ready;
 mod typed;
+
+#[doc = include_str!("libzmq.md")]
+pub mod libzmq {}
 
 pub use error::{Error, RecvError, SendError, Unsent};
 pub use hub::Counters;

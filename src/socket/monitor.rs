@@ -89,6 +89,9 @@ pub enum Event {
         peer: SocketType,
         /// The name that the peer gives itself, or ROUTER gave it; empty for none.
         identity: bytes::Bytes,
+        /// What else the peer says of itself, in its order; the names of a program's own begin
+        /// with `X-` (METADATA).
+        properties: Vec<(bytes::Bytes, bytes::Bytes)>,
     },
     /// The handshake failed (HANDSHAKE_FAILED_NO_DETAIL, _PROTOCOL, _AUTH). It is the
     /// connection's end.

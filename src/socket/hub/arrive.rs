@@ -202,6 +202,7 @@ impl State {
             endpoint,
             peer: peer.kind,
             identity: name,
+            properties: peer.others.clone(),
         });
         self.soon(slot);
         if matches!(row(self.kind).0, Out::Upstream) || matches!(row(self.kind).1, In::Filter) {

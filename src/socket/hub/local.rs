@@ -22,6 +22,7 @@ impl State {
         let endpoint = pipe.endpoint.clone();
         let peer = end.peer.clone();
         if !self.kind.talks_to(peer.kind) {
+            self.counters.handshakes_failed += 1;
             self.report(&Event::HandshakeFailed {
                 connection,
                 endpoint,
@@ -31,7 +32,7 @@ impl State {
                 }),
             });
             if !self.pipes.get(slot).is_some_and(Pipe::is_connected) {
-                self.pipes.remove(slot);
+                self.remove(slot);
             }
             return true;
         }

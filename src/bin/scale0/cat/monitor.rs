@@ -68,9 +68,11 @@ fn line(event: &Event) -> String {
             endpoint,
             peer,
             identity,
+            properties,
         } => format!(
-            "opened {connection} {endpoint} with {peer}{}",
-            name(identity)
+            "opened {connection} {endpoint} with {peer}{}{}",
+            name(identity),
+            says(properties)
         ),
         Event::HandshakeFailed {
             connection,
@@ -85,6 +87,16 @@ fn line(event: &Event) -> String {
         Event::Missed(events) => format!("missed {events}"),
         other => format!("{other:?}"),
     }
+}
+
+/// What else a peer says of itself: ` X-Room=kitchen`.
+fn says(properties: &[(bytes::Bytes, bytes::Bytes)]) -> String {
+    let mut said = String::new();
+    for (name, value) in properties {
+        let (name, value) = (super::line::text(name), super::line::text(value));
+        said.push_str(&format!(" {name}={value}"));
+    }
+    said
 }
 
 fn name(identity: &[u8]) -> String {

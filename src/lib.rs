@@ -19,7 +19,7 @@
 //! | [`protocol`] | messages to the broker's words and back, in every dialect |
 //! | [`broker`] | who does what: events in, actions out |
 //! | [`net`] | streams, links, clocks |
-//! | [`socket`] | the general ZeroMQ sockets |
+//! | [`socket`] | the general ZeroMQ sockets; [`socket::libzmq`] for those who come from libzmq |
 //! | [`sdk`] | [`Client`] and [`Worker`] |
 //! | [`server`] | the broker as a process |
 
@@ -46,6 +46,6 @@ pub mod wire;
 pub use sdk::{Client, Task, Worker};
 
 /// The README's programs compile.
-#[cfg(all(doctest, feature = "sdk"))]
+#[cfg(all(doctest, feature = "sdk", feature = "socket"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -282,7 +282,7 @@ impl Socket {
     ///
     /// # Errors
     /// The type does not receive, or not now (REQ before it has sent, REP before it has answered);
-    /// or REQ's peer is gone with the request.
+    /// or REQ's peer is gone with the request ([`Refusal::Lost`]), which is told once.
     pub async fn recv(&self) -> Result<Message, RecvError> {
         self.received().await.map(whole)
     }
@@ -363,8 +363,11 @@ impl Socket {
         self.hub.lock().counters
     }
 
-    /// Changes options of a socket in use. Bounds, the pattern's rules and the time to linger
-    /// change at once; what concerns streams and handshakes, for those that come.
+    /// Changes options of a socket in use. Bounds of messages and bytes, the pattern's rules, the
+    /// time to linger and the messages made up on occasion change at once; identity, metadata,
+    /// heartbeats and limits for the connections that come; `transport` for the next attempt to
+    /// connect and the next `bind`, `reconnect` for the next `connect`. The pattern's `bounds` and
+    /// the limit of pending handshakes stay as they were made.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) {
         self.hub.lock().configure(change);
     }

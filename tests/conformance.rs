@@ -14,7 +14,7 @@ use std::path::Path;
 fn every_test_that_the_document_names_is_there() {
     let (text, mut files) = (read("spec/conformance.md"), BTreeMap::new());
     let (mut named, mut wrong) = (0, Vec::new());
-    for name in quoted(&text) {
+    for name in quoted(&text).collect::<BTreeSet<_>>() {
         let (file, test) = match name.split_once("::") {
             Some((file, test)) => (file.to_owned(), Some(test)),
             None => match name.strip_prefix("vector ") {

@@ -52,9 +52,10 @@ pub struct Config {
     /// XSUB: pass on every end, also of what was not subscribed to or still is, by another call
     /// (`XSUB_VERBOSE_UNSUBSCRIBE`).
     pub verbose_unsubscribe: bool,
-    /// REP: parts of an envelope, the empty one included.
+    /// REP: how many parts an envelope may have, the empty one included.
     pub envelope: usize,
-    /// PUB, XPUB: how many subscriptions.
+    /// PUB, XPUB: how many subscriptions are kept, and how long topics may be. Stays as it was at
+    /// the beginning.
     pub bounds: Bounds,
 }
 

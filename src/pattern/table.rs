@@ -43,7 +43,8 @@ pub enum In {
 }
 
 /// The row of one type: RFC 28 (request-reply), 29 (publish-subscribe), 30 (pipeline), 31
-/// (exclusive pair). Everything else about a socket type follows from these two words.
+/// (exclusive pair). Everything else about a socket type follows from these two words, except that
+/// PAIR has one peer at a time.
 #[must_use]
 pub const fn row(kind: SocketType) -> (Out, In) {
     match kind {

@@ -44,9 +44,6 @@ pub enum Error {
     /// There is no runtime: streams need tokio's.
     #[error("no tokio runtime: call this from within one")]
     NoRuntime,
-    /// The system has no randomness to give.
-    #[error("the system has no randomness: {0}")]
-    Entropy(std::io::Error),
 }
 
 impl From<std::convert::Infallible> for Error {

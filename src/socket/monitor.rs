@@ -42,7 +42,8 @@ pub enum Event {
         /// Where it comes from.
         address: String,
     },
-    /// No stream can be taken, mostly for want of descriptors (ACCEPT_FAILED).
+    /// No stream can be taken, mostly for want of descriptors (ACCEPT_FAILED). Told once, until one
+    /// is taken again.
     AcceptFailed {
         /// The endpoint.
         endpoint: Endpoint,
@@ -58,7 +59,7 @@ pub enum Event {
         /// Which limit.
         limit: Limit,
     },
-    /// A connection is being made (CONNECT_DELAYED).
+    /// An attempt to connect begins (CONNECT_DELAYED).
     Connecting {
         /// Whereto.
         endpoint: Endpoint,

@@ -18,7 +18,9 @@ pub struct Options {
     /// The name under which a ROUTER at the other end knows this socket: at most 255 bytes, the
     /// first not zero; empty for none (`ROUTING_ID`).
     pub identity: Bytes,
-    /// Messages that may wait to be sent to one peer; 0 for no such bound (`SNDHWM`).
+    /// Messages that may wait to be sent to one peer; 0 for no such bound (`SNDHWM`). Over inproc
+    /// they wait in one queue with what the other side may receive ahead, and the bounds of both
+    /// sides add up.
     pub send_messages: usize,
     /// Bytes of them; one message more may go beyond.
     pub send_bytes: usize,
@@ -28,11 +30,14 @@ pub struct Options {
     pub receive_messages: usize,
     /// Bytes of them.
     pub receive_bytes: usize,
-    /// How long a closed socket may take to send what waits; `None` is for ever (`LINGER`).
+    /// How long a socket that is closed, or has disconnected from an endpoint, may take to send what
+    /// waits; `None` is for ever (`LINGER`).
     pub linger: Option<Duration>,
     /// Messages wait only for peers that are connected (`IMMEDIATE`).
     pub immediate: bool,
-    /// Of the messages that wait, only the last one stays (`CONFLATE`).
+    /// Of the messages that wait, in either direction, only the last one of each peer stays, and
+    /// the bounds do not count (`CONFLATE`). What stands encoded for the stream already, 64 KiB at
+    /// most, is not taken back.
     pub conflate: bool,
     /// What the pattern of the socket's type allows.
     pub pattern: pattern::Config,
@@ -60,7 +65,8 @@ pub struct Options {
     /// How streams are set up (`TCP_KEEPALIVE*`, `SNDBUF`, `RCVBUF`, `TOS`, `BACKLOG`).
     pub transport: Transport,
     /// Sizes of what comes (`MAXMSGSIZE`: `frame`), the time for handshakes (`HANDSHAKE_IVL`),
-    /// the number of connections. What concerns brokers is not used.
+    /// the number of connections. What concerns brokers is not used, nor are `outbox` and
+    /// `stall_time`: what waits is bounded by `send_messages` and `send_bytes`.
     pub limits: Limits,
     /// Sees all bytes of all streams.
     pub tap: Option<Arc<dyn Tap>>,

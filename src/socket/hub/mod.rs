@@ -116,7 +116,7 @@ pub(super) struct Received {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Messages that left; one to several peers counts for each.
+    /// Messages that a peer's queue has taken; one to several peers counts for each.
     pub sent: u64,
     /// Messages that the program received.
     pub received: u64,
@@ -126,7 +126,8 @@ pub struct Counters {
     /// Messages for a name that nobody has (ROUTER without `mandatory`), and answers to a peer
     /// that is gone (REP).
     pub dropped_unroutable: u64,
-    /// Messages that were lost with the connection on which they waited.
+    /// Messages that were lost with the connection on which they waited, requests that REP had not
+    /// received from a peer that is gone among them.
     pub dropped_lost: u64,
     /// Messages from peers that nobody gets: stale replies, requests without delimiter, topics
     /// that are not wanted, messages to a type that does not receive, subscriptions beyond the

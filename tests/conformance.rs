@@ -73,7 +73,9 @@ fn every_row_that_holds_names_its_tests() {
 /// The first cells of all tables that are handles.
 fn rows(file: &str) -> BTreeSet<String> {
     let text = read(file);
-    let cells = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let cells = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
     cells
         .map(|(cell, _)| cell.to_owned())
         .filter(|cell| is_row(cell))
@@ -83,7 +85,9 @@ fn rows(file: &str) -> BTreeSet<String> {
 /// `W1`, `D21`.
 fn is_row(cell: &str) -> bool {
     let mut letters = cell.chars();
-    letters.next().is_some_and(|letter| letter.is_ascii_uppercase())
+    letters
+        .next()
+        .is_some_and(|letter| letter.is_ascii_uppercase())
         && !letters.as_str().is_empty()
         && letters.all(|digit| digit.is_ascii_digit())
 }

@@ -38,6 +38,12 @@ pub enum Error {
     /// The subscriber whose subscription was received last is gone, or none was received.
     #[error("there is no subscriber to decide about")]
     NoSubscriber,
+    /// ROUTER: another peer has the routing id that the peer was to have.
+    #[error("another peer has that routing id")]
+    NameTaken,
+    /// ROUTER: no peer can have the routing id.
+    #[error("a routing id has 1 to 255 bytes, the first not zero")]
+    BadName,
     /// Too many subscriptions, or too long a topic.
     #[error(transparent)]
     Full(#[from] crate::pattern::Full),

@@ -174,7 +174,29 @@ impl Socket {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let endpoint = endpoint.try_into()?;
+        let name = std::mem::take(&mut self.hub.lock().options.connect_as);
+        self.connect_to(endpoint.try_into()?, name)
+    }
+
+    /// Connects to an endpoint as [`connect`](Self::connect) does. To a ROUTER the peer there has
+    /// the routing id `name`, whatever it calls itself, on this connection and those that replace
+    /// it (`CONNECT_ROUTING_ID`). Other types have no use for the name.
+    ///
+    /// # Errors
+    /// As there; or no peer can have that name, or another one has it.
+    pub fn connect_as<E>(&self, endpoint: E, name: impl AsRef<[u8]>) -> Result<(), Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        let name = name.as_ref();
+        if name.is_empty() || name.len() > 255 || name.starts_with(&[0]) {
+            return Err(Error::BadName);
+        }
+        self.connect_to(endpoint.try_into()?, Bytes::copy_from_slice(name))
+    }
+
+    fn connect_to(&self, endpoint: Endpoint, name: Bytes) -> Result<(), Error> {
         if matches!(
             endpoint,
             Endpoint::Tcp { port: 0, .. }
@@ -186,7 +208,8 @@ impl Socket {
             return Err(Error::NotForConnecting { endpoint });
         }
         let runtime = self.drive()?;
-        let (slot, lost) = self.hub.lock().add_connected(endpoint.clone());
+        let added = self.hub.lock().add_connected(endpoint.clone(), name);
+        let (slot, lost) = added.ok_or(Error::NameTaken)?;
         if let Endpoint::Inproc { name } = &endpoint {
             hub::connect_inproc(&self.hub, slot, name);
             return Ok(());

@@ -18,6 +18,10 @@ pub struct Options {
     /// The name under which a ROUTER at the other end knows this socket: at most 255 bytes, the
     /// first not zero; empty for none (`ROUTING_ID`).
     pub identity: Bytes,
+    /// ROUTER: the name of the peer that is connected to next, once; empty for the one it gives
+    /// itself (`CONNECT_ROUTING_ID`). [`Socket::connect_as`](super::Socket::connect_as) says it
+    /// more plainly.
+    pub connect_as: Bytes,
     /// Messages that may wait to be sent to one peer; 0 for no such bound (`SNDHWM`). Over inproc
     /// they wait in one queue with what the other side may receive ahead, and the bounds of both
     /// sides add up.
@@ -93,6 +97,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             identity: Bytes::new(),
+            connect_as: Bytes::new(),
             send_messages: 1000,
             send_bytes: 64 << 20,
             receive_messages: 1000,
@@ -162,12 +167,8 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
         let given = Given { name, value };
         match name {
-            "routing_id" | "identity" => {
-                if value.len() > 255 || value.starts_with('\0') {
-                    return Err(given.takes("at most 255 bytes, the first not zero"));
-                }
-                self.identity = Bytes::copy_from_slice(value.as_bytes());
-            }
+            "routing_id" | "identity" => self.identity = given.name()?,
+            "connect_routing_id" | "connect_rid" => self.connect_as = given.name()?,
             "sndhwm" => self.send_messages = given.count()?,
             "rcvhwm" => self.receive_messages = given.count()?,
             "linger" => self.linger = given.time_or_never()?,
@@ -364,6 +365,13 @@ impl Given<'_> {
             value: self.value.to_owned(),
             takes: what.to_owned(),
         }
+    }
+
+    fn name(self) -> Result<Bytes, OptionError> {
+        if self.value.len() > 255 || self.value.starts_with('\0') {
+            return Err(self.takes("at most 255 bytes, the first not zero"));
+        }
+        Ok(Bytes::copy_from_slice(self.value.as_bytes()))
     }
 
     fn flag(self) -> Result<bool, OptionError> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -65,6 +66,8 @@ pub(super) struct Pipe {
 pub(super) enum Origin {
     /// This side connects, again and again.
     Connected {
+        /// What a ROUTER calls the peer; empty if the peer says it itself.
+        name: Bytes,
         /// Tells the task that connects that the link is lost.
         lost: Arc<Notify>,
         task: Option<AbortHandle>,

@@ -170,6 +170,18 @@ macro_rules! socket {
         }
     };
     (@routes) => {
+        /// See [`Socket::connect_as`].
+        ///
+        /// # Errors
+        /// As there.
+        pub fn connect_as<E>(&self, endpoint: E, name: impl AsRef<[u8]>) -> Result<(), Error>
+        where
+            E: TryInto<Endpoint>,
+            Error: From<E::Error>,
+        {
+            self.0.connect_as(endpoint, name)
+        }
+
         /// Sends a message to the peer with that routing id.
         ///
         /// Cancel safe: a future that is dropped has not sent.

@@ -17,10 +17,20 @@ use crate::socket::ready::{Bell, Side};
 use crate::wire::{Endpoint, Message, Metadata, Piece, SocketType};
 
 impl State {
-    /// A pipe to an endpoint that this side connects to; there is no link yet.
-    pub(in crate::socket) fn add_connected(&mut self, endpoint: Endpoint) -> (u32, Arc<Notify>) {
+    /// A pipe to an endpoint that this side connects to; there is no link yet. `name` is what a
+    /// ROUTER wants to call the peer there; empty if the peer may say it. `None` if another one
+    /// has that name.
+    pub(in crate::socket) fn add_connected(
+        &mut self,
+        endpoint: Endpoint,
+        name: Bytes,
+    ) -> Option<(u32, Arc<Notify>)> {
+        if !name.is_empty() && self.is_named(&name) {
+            return None;
+        }
         let lost = Arc::new(Notify::new());
         let origin = Origin::Connected {
+            name,
             lost: Arc::clone(&lost),
             task: None,
             refused: false,
@@ -29,7 +39,13 @@ impl State {
         if self.joins_early() {
             self.join_early(slot);
         }
-        (slot, lost)
+        Some((slot, lost))
+    }
+
+    /// Whether a peer has that name, or will have it.
+    fn is_named(&self, wanted: &[u8]) -> bool {
+        let promised = |pipe: &Pipe| matches!(&pipe.origin, Origin::Connected { name, .. } if pipe.leaving.is_none() && name == wanted);
+        self.pattern.knows(wanted) || self.pipes.iter().any(|(_, pipe)| promised(pipe))
     }
 
     pub(super) fn add(&mut self, endpoint: Endpoint, origin: Origin) -> u32 {
@@ -176,9 +192,12 @@ impl State {
             self.pending.remove(ticket);
         }
         let early = pipe.member;
-        let mut name = peer.identity.clone();
+        let mut name = match &pipe.origin {
+            Origin::Connected { name, .. } if !name.is_empty() => name.clone(),
+            _ => peer.identity.clone(),
+        };
         if !early {
-            match self.pattern.join(slot, &peer.identity, None) {
+            match self.pattern.join(slot, &name, None) {
                 Ok(welcome) => {
                     if let Some(displaced) = welcome.displaced {
                         self.lose(displaced, Reason::HandedOver);

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -131,7 +132,7 @@ pub(super) async fn connect(hub: Arc<Hub>, slot: u32, endpoint: Endpoint, lost: 
             (state.options.transport, limit, state.clock)
         };
         let attempt = tokio::time::timeout(limit, net::dial(&endpoint, &transport)).await;
-        let mut refused = false;
+        let (mut refused, mut stop) = (false, policy.is_none());
         let reason = match attempt {
             Ok(Ok((reader, writer))) => {
                 if !hub.lock().attach(slot, reader, writer) {
@@ -142,14 +143,19 @@ pub(super) async fn connect(hub: Arc<Hub>, slot: u32, endpoint: Endpoint, lost: 
                 if since + HEALTHY <= clock.now() {
                     backoff.succeeded();
                 }
-                refused = take_refused(&hub, slot);
+                let ended = how_it_ended(&hub, slot);
+                refused = ended.refused;
+                stop |= !ended.opened && stops(&hub).handshake_failed;
                 "the connection is lost".to_owned()
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => {
+                stop |= error.kind() == ErrorKind::ConnectionRefused && stops(&hub).refused;
+                error.to_string()
+            }
             Err(_) => format!("no connection within {limit:?}"),
         };
-        if policy.is_none() {
-            return;
+        if stop {
+            return hub.lock().give_up(slot);
         }
         let after = if refused {
             unwanted.failed()
@@ -166,11 +172,23 @@ pub(super) async fn connect(hub: Arc<Hub>, slot: u32, endpoint: Endpoint, lost: 
     }
 }
 
-fn take_refused(hub: &Hub, slot: u32) -> bool {
-    let mut state = hub.lock();
-    match state.pipes.get_mut(slot).map(|pipe| &mut pipe.origin) {
-        Some(Origin::Connected { refused, .. }) => std::mem::take(refused),
-        _ => false,
+fn stops(hub: &Hub) -> super::Stop {
+    hub.lock().options.stop
+}
+
+/// Of the last connection.
+#[derive(Default)]
+struct Ended {
+    refused: bool,
+    opened: bool,
+}
+
+fn how_it_ended(hub: &Hub, slot: u32) -> Ended {
+    match hub.lock().pipes.get(slot).map(|pipe| &pipe.origin) {
+        Some(&Origin::Connected {
+            refused, opened, ..
+        }) => Ended { refused, opened },
+        _ => Ended::default(),
     }
 }
 

@@ -51,7 +51,7 @@ pub mod libzmq {}
 pub use error::{Error, RecvError, SendError, Unsent};
 pub use hub::Counters;
 pub use monitor::{Event, Limit, Monitor, Reason};
-pub use options::{OptionError, Options, Reconnect, Tap};
+pub use options::{OptionError, Options, Reconnect, Stop, Tap};
 pub use typed::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, Xpub, Xsub};
 
 pub use crate::net::{Keepalive, Transport};

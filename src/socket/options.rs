@@ -60,7 +60,10 @@ pub struct Options {
     /// PINGs (`HEARTBEAT_IVL`, `HEARTBEAT_TIMEOUT`, `HEARTBEAT_TTL`).
     pub heartbeat: Option<Heartbeat>,
     /// When to connect again; `None` is never (`RECONNECT_IVL`, `RECONNECT_IVL_MAX`).
+    /// An endpoint that is not connected to again is given up: what waits for it is dropped.
     pub reconnect: Option<Reconnect>,
+    /// What gives an endpoint up, too (`RECONNECT_STOP`).
+    pub stop: Stop,
     /// How long one attempt to connect may take; `None` leaves it to the system
     /// (`CONNECT_TIMEOUT`).
     pub connect_timeout: Option<Duration>,
@@ -84,6 +87,16 @@ pub struct Reconnect {
     pub first: Duration,
     /// Never longer than this.
     pub longest: Duration,
+}
+
+/// After what an endpoint is given up instead of connected to again. That
+/// [`disconnect`](super::Socket::disconnect) does it goes without saying.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stop {
+    /// Nobody listens there.
+    pub refused: bool,
+    /// A handshake failed, whoever ended it.
+    pub handshake_failed: bool,
 }
 
 /// Sees the bytes of a socket's streams, in order, as they are read and written. It is called on
@@ -119,6 +132,7 @@ impl Default for Options {
                 first: Backoff::FIRST,
                 longest: Backoff::LONGEST,
             }),
+            stop: Stop::default(),
             connect_timeout: None,
             metadata: Vec::new(),
             transport: Transport::default(),
@@ -251,6 +265,13 @@ impl Options {
                 if let Some(reconnect) = &mut self.reconnect {
                     reconnect.longest = longest.max(reconnect.first);
                 }
+            }
+            "reconnect_stop" => {
+                let bits: u8 = given.number(0..=7)?;
+                self.stop = Stop {
+                    refused: bits & 1 > 0,
+                    handshake_failed: bits & 2 > 0,
+                };
             }
             "connect_timeout" => {
                 let limit = given.time()?;

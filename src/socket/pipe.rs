@@ -73,6 +73,8 @@ pub(super) enum Origin {
         task: Option<AbortHandle>,
         /// Why the last link was lost: the peer does not want us.
         refused: bool,
+        /// Its handshake was done.
+        opened: bool,
     },
     /// The other side did.
     Accepted {

@@ -34,6 +34,7 @@ impl State {
             lost: Arc::clone(&lost),
             task: None,
             refused: false,
+            opened: false,
         };
         let slot = self.add(endpoint, origin);
         if self.joins_early() {

@@ -147,8 +147,14 @@ impl State {
         if !was_open {
             pipe.member = was_member;
         }
-        if let Origin::Connected { lost, refused, .. } = &mut pipe.origin {
-            *refused = is_refusal(reason);
+        if let Origin::Connected {
+            lost,
+            refused,
+            opened,
+            ..
+        } = &mut pipe.origin
+        {
+            (*refused, *opened) = (is_refusal(reason), was_open);
             lost.notify_one();
         }
         if matches!(pipe.endpoint, Endpoint::Inproc { .. }) {
@@ -205,6 +211,16 @@ impl State {
                     }
                 }
             }
+        }
+    }
+
+    /// A connected endpoint is given up: the options say so. What waits for it goes with it.
+    pub(in crate::socket) fn give_up(&mut self, slot: u32) {
+        if self.pipes.get(slot).is_some_and(|pipe| pipe.link.is_none()) {
+            self.remove(slot);
+            // REQ has to hear that its answer will not come.
+            self.ready.wake_receiver();
+            self.ready.wake_all(Side::Send);
         }
     }
 

@@ -57,7 +57,8 @@ pub struct Options {
     /// Received as if from the peer when a connection made by this side is lost and will be made
     /// again (`HICCUP_MSG`).
     pub hiccup: Option<Message>,
-    /// PINGs (`HEARTBEAT_IVL`, `HEARTBEAT_TIMEOUT`, `HEARTBEAT_TTL`).
+    /// PINGs (`HEARTBEAT_IVL`, `HEARTBEAT_TIMEOUT`, `HEARTBEAT_TTL`). A timeout of zero is the
+    /// interval.
     pub heartbeat: Option<Heartbeat>,
     /// When to connect again; `None` is never (`RECONNECT_IVL`, `RECONNECT_IVL_MAX`).
     /// An endpoint that is not connected to again is given up: what waits for it is dropped.
@@ -154,7 +155,13 @@ impl Options {
         Arc::new(session::Config {
             identity: self.identity.clone(),
             properties: self.metadata.clone(),
-            heartbeat: self.heartbeat,
+            heartbeat: self.heartbeat.map(|heartbeat| Heartbeat {
+                timeout: match heartbeat.timeout {
+                    Duration::ZERO => heartbeat.interval,
+                    timeout => timeout,
+                },
+                ..heartbeat
+            }),
             limits: Limits {
                 outbox: usize::MAX,
                 stall_time: Duration::MAX,
@@ -447,5 +454,24 @@ impl Given<'_> {
 
     fn message(self) -> Option<Message> {
         (!self.value.is_empty()).then(|| Message::from(self.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_without_a_timeout_waits_for_its_interval_in_whatever_order_it_is_set() {
+        let (interval, timeout) = (("heartbeat_ivl", "200"), ("heartbeat_timeout", "0"));
+        for order in [[interval, timeout], [timeout, interval]] {
+            let mut options = Options::default();
+            for (name, value) in order {
+                options.set(name, value).unwrap();
+            }
+            let session = options.session(SocketType::Pair);
+            let heartbeat = session.heartbeat.unwrap();
+            assert_eq!(heartbeat.timeout, Duration::from_millis(200));
+        }
     }
 }

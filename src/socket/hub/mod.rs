@@ -221,7 +221,7 @@ impl Hub {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.ready.wait(Side::Receive, key, cx.waker()) {
+            if self.ready.wait(Side::Receive, key, cx.waker()) || is_spent(cx) {
                 return Poll::Pending;
             }
         }
@@ -253,7 +253,7 @@ impl Hub {
                 Err(SendError::Full(given)) => *message = Some(given),
                 sent => return Poll::Ready(sent),
             }
-            if self.ready.wait(Side::Send, key, cx.waker()) {
+            if self.ready.wait(Side::Send, key, cx.waker()) || is_spent(cx) {
                 return Poll::Pending;
             }
         }
@@ -262,6 +262,16 @@ impl Hub {
     pub(super) fn try_send(&self, message: Message) -> Result<(), SendError> {
         self.lock().send(message)
     }
+}
+
+/// Whether the runtime gives this task nothing more in this turn: then its streams say that they
+/// are not ready, and ring at once, for ever. The task comes back with its next turn.
+fn is_spent(cx: &mut Context<'_>) -> bool {
+    let spent = !tokio::task::coop::has_budget_remaining();
+    if spent {
+        cx.waker().wake_by_ref();
+    }
+    spent
 }
 
 impl State {

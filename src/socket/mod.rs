@@ -132,6 +132,7 @@ impl Socket {
             }
             return Ok(endpoint);
         }
+        self.unbound().await;
         let transport = self.hub.lock().options.transport;
         let listener = match Listener::bind(&endpoint, &transport).await {
             Ok(listener) => listener,
@@ -142,11 +143,11 @@ impl Socket {
         };
         let endpoint = listener.endpoint().clone();
         let task = runtime.spawn(driver::accept(Arc::clone(&self.hub), listener));
-        self.listening(&endpoint, Some(task.abort_handle()));
+        self.listening(&endpoint, Some(task));
         Ok(endpoint)
     }
 
-    fn listening(&self, endpoint: &Endpoint, task: Option<tokio::task::AbortHandle>) {
+    fn listening(&self, endpoint: &Endpoint, task: Option<tokio::task::JoinHandle<()>>) {
         let mut state = self.hub.lock();
         state.report(&Event::Listening {
             endpoint: endpoint.clone(),
@@ -239,12 +240,7 @@ impl Socket {
             });
         };
         let bound = state.bound.remove(place);
-        if let Some(task) = bound.task {
-            task.abort();
-        }
-        state.report(&Event::Unbound {
-            endpoint: bound.endpoint,
-        });
+        state.unbind(bound);
         drop(state);
         hub::unbind_inproc(&Arc::downgrade(&self.hub), endpoint);
         Ok(())
@@ -396,7 +392,8 @@ impl Socket {
     }
 
     /// Closes it: nothing more comes in, and what waits is sent within the time to
-    /// [linger](Options::linger). Peers that are not connected yet count, too.
+    /// [linger](Options::linger). Peers that are not connected yet count, too. Afterwards others
+    /// may bind where it was bound.
     ///
     /// Cancel safe: a future that is dropped leaves the closing to the background.
     ///
@@ -413,11 +410,21 @@ impl Socket {
                 notified.await;
             }
         }
+        self.unbound().await;
         let messages = self.hub.lock().closing.as_ref().map_or(0, |c| c.unsent);
         if messages == 0 {
             return Ok(());
         }
         Err(Unsent { messages })
+    }
+
+    /// Waits for the listeners that are bound no more: after that others may bind there.
+    async fn unbound(&self) {
+        let ending = std::mem::take(&mut self.hub.lock().unbound);
+        for task in ending {
+            // It was aborted, and says so.
+            let _ = task.await;
+        }
     }
 
     fn shut(&self) -> Arc<tokio::sync::Notify> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Closing, State};
+use super::{Bound, Closing, State};
 use crate::socket::monitor::{Event, Reason};
 use crate::socket::pipe::Link;
 use crate::time::{Time, earliest};
@@ -81,13 +81,20 @@ impl State {
 
     pub(super) fn unbind_all(&mut self) {
         for bound in std::mem::take(&mut self.bound) {
-            if let Some(task) = bound.task {
-                task.abort();
-            }
-            self.report(&Event::Unbound {
-                endpoint: bound.endpoint,
-            });
+            self.unbind(bound);
         }
+    }
+
+    /// Ends a listener. The address is free when its task has ended, which is soon.
+    pub(in crate::socket) fn unbind(&mut self, bound: Bound) {
+        if let Some(task) = bound.task {
+            task.abort();
+            self.unbound.retain(|task| !task.is_finished());
+            self.unbound.push(task);
+        }
+        self.report(&Event::Unbound {
+            endpoint: bound.endpoint,
+        });
     }
 
     /// Whether a closing socket has nothing left to do; when it has, by when it must be done.

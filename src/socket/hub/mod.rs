@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::error::{RecvError, SendError};
 use super::monitor::{Event, Reporter};
@@ -68,6 +68,8 @@ pub(super) struct State {
     monitors: Vec<Reporter>,
     pub(super) counters: Counters,
     pub(super) bound: Vec<Bound>,
+    /// Listeners that are ending.
+    pub(super) unbound: Vec<JoinHandle<()>>,
     next_connection: u64,
     pending: Pending<u32>,
     addresses: BTreeMap<IpAddr, usize>,
@@ -93,7 +95,7 @@ pub(super) struct State {
 pub(super) struct Bound {
     pub(super) endpoint: Endpoint,
     /// Accepts; none for inproc.
-    pub(super) task: Option<AbortHandle>,
+    pub(super) task: Option<JoinHandle<()>>,
 }
 
 /// The socket is being closed.
@@ -173,6 +175,7 @@ impl Hub {
             monitors: Vec::new(),
             counters: Counters::default(),
             bound: Vec::new(),
+            unbound: Vec::new(),
             next_connection: 0,
             pending: Pending::new(options.limits.pending_handshakes),
             addresses: BTreeMap::new(),

@@ -1,9 +1,11 @@
 //! Other people's ZeroMQ: installed once into the target directory, for whoever comes first.
 //!
-//! A machine without Python or Node leaves those tests out by the environment variable
-//! `SCALE0_WITHOUT=python`, `node` or `python,node`; without it a missing peer is a failure.
+//! A machine without Python, Node, C (libzmq's or CZMQ's headers) or Java leaves those tests out by
+//! the environment variable `SCALE0_WITHOUT`, which names some of `python,node,c,czmq,java`;
+//! without it a missing peer is a failure. What Debian has is installed if we may: as root.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -24,23 +26,28 @@ impl Python {
     /// `None` if its tests are to be left out.
     pub(crate) fn find() -> Option<Self> {
         static HOME: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        find("python", &HOME, |home| {
-            let venv = ["-m", "venv", "--clear"];
-            run(Command::new("python3").args(venv).arg(home))?;
-            let install = [
-                "-m",
-                "pip",
-                "install",
-                "--no-input",
-                "--only-binary",
-                ":all:",
-                "-r",
-            ];
-            let requirements = peer("requirements.txt");
-            run(Command::new(home.join("bin/python"))
-                .args(install)
-                .arg(requirements))
-        })
+        find(
+            "python",
+            &HOME,
+            include_str!("peer/requirements.txt"),
+            |home| {
+                let venv = ["-m", "venv", "--clear"];
+                run(Command::new("python3").args(venv).arg(home))?;
+                let install = [
+                    "-m",
+                    "pip",
+                    "install",
+                    "--no-input",
+                    "--only-binary",
+                    ":all:",
+                    "-r",
+                ];
+                let requirements = peer("requirements.txt");
+                run(Command::new(home.join("bin/python"))
+                    .args(install)
+                    .arg(requirements))
+            },
+        )
         .map(|home| Self {
             interpreter: home.join("bin/python"),
         })
@@ -68,7 +75,7 @@ impl Node {
     /// `None` if its tests are to be left out.
     pub(crate) fn find() -> Option<Self> {
         static HOME: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        find("node", &HOME, |home| {
+        find("node", &HOME, include_str!("peer/package.json"), |home| {
             // Whatever is left of an earlier attempt; there may be nothing.
             let _ = std::fs::remove_dir_all(home);
             let prepared = std::fs::create_dir_all(home)
@@ -94,6 +101,86 @@ impl Node {
     }
 }
 
+/// Programs that play roles, compiled from our sources against Debian's libraries.
+pub(crate) struct Compiled;
+
+impl Compiled {
+    /// The C program over libzmq; `None` if its tests are to be left out.
+    pub(crate) fn c() -> Option<PathBuf> {
+        static HOME: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let source = include_str!("peer/role.c");
+        let home = find("c", &HOME, source, |home| {
+            debian(&["gcc", "libc6-dev", "libzmq3-dev"], || {
+                cc(home, &["-lzmq"])
+            })
+        });
+        home.map(|home| home.join("role"))
+    }
+
+    /// The same over CZMQ.
+    pub(crate) fn czmq() -> Option<PathBuf> {
+        static HOME: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let source = include_str!("peer/role.c");
+        let home = find("czmq", &HOME, source, |home| {
+            let arguments = ["-DCZMQ", "-lczmq", "-lzmq"];
+            debian(&["gcc", "libc6-dev", "libczmq-dev"], || {
+                cc(home, &arguments)
+            })
+        });
+        home.map(|home| home.join("role"))
+    }
+
+    /// The class path of the program over Debian's JeroMQ.
+    pub(crate) fn java() -> Option<String> {
+        static HOME: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let source = include_str!("peer/Old.java");
+        let home = find("java", &HOME, source, |home| {
+            debian(&["default-jdk-headless", "libjeromq-java"], || {
+                prepare(home)?;
+                let mut javac = Command::new("javac");
+                javac.args(["-cp", JEROMQ, "-d"]).arg(home);
+                run(javac.arg(peer("Old.java")))
+            })
+        });
+        home.map(|home| format!("{JEROMQ}:{}", home.display()))
+    }
+}
+
+fn cc(home: &Path, arguments: &[&str]) -> Result<(), String> {
+    prepare(home)?;
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-o"]).arg(home.join("role"));
+    run(cc.arg(peer("role.c")).args(arguments))
+}
+
+/// Builds, and if that does not work and we may, once more with these packages installed.
+fn debian(packages: &[&str], build: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    let Err(error) = build() else {
+        return Ok(());
+    };
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !root {
+        return Err(format!(
+            "{error}\nthese Debian packages may help: {packages:?}"
+        ));
+    }
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        // Another one may be at it.
+        run(apt
+            .args(["-o", "DPkg::Lock::Timeout=300", "-y"])
+            .args(arguments))
+    };
+    let install = [&["install", "--no-install-recommends"], packages].concat();
+    apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))?;
+    build()
+}
+
+fn prepare(home: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(home).map_err(|error| format!("{}: {error}", home.display()))
+}
+
 /// A file of ours; an absolute path stays what it is.
 fn peer(file: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -105,6 +192,7 @@ fn peer(file: impl AsRef<Path>) -> PathBuf {
 fn find(
     kind: &str,
     home: &OnceLock<Result<PathBuf, String>>,
+    source: &str,
     install: impl Fn(&Path) -> Result<(), String>,
 ) -> Option<PathBuf> {
     if left_out(kind) {
@@ -117,7 +205,7 @@ fn find(
         let target = inside
             .filter(|path| path.join("CACHEDIR.TAG").exists())
             .last();
-        once(&target.unwrap().join("peers"), kind, install)
+        once(&target.unwrap().join("peers"), kind, source, install)
     });
     match home {
         Ok(home) => Some(home.clone()),
@@ -132,17 +220,13 @@ fn find(
 fn once(
     peers: &Path,
     kind: &str,
+    source: &str,
     install: impl Fn(&Path) -> Result<(), String>,
 ) -> Result<PathBuf, String> {
     let home = peers.join(kind);
     let stamp = home.join("stamp");
     // A virtual environment that was moved does not work.
-    let wanted = format!(
-        "{}\n{}\n{}",
-        home.display(),
-        include_str!("peer/requirements.txt"),
-        include_str!("peer/package.json")
-    );
+    let wanted = format!("{}\n{source}", home.display());
     let locked = std::fs::create_dir_all(peers)
         .and_then(|()| File::create(peers.join(format!("{kind}.lock"))))
         .and_then(|file| file.lock().map(|()| file));
@@ -185,4 +269,6 @@ fn run(command: &mut Command) -> Result<(), String> {
 }
 
 const VARIABLE: &str = "SCALE0_WITHOUT";
-const KINDS: [&str; 2] = ["python", "node"];
+const KINDS: [&str; 5] = ["python", "node", "c", "czmq", "java"];
+/// Where Debian has it.
+const JEROMQ: &str = "/usr/share/java/jeromq.jar";

@@ -75,6 +75,15 @@ impl Process {
             .unwrap_or_else(|| panic!("no further line: {}", self.report()))
     }
 
+    /// The next line of its stdout, if it is there already.
+    pub(crate) fn try_line(&mut self) -> Option<String> {
+        let text = self.out.text();
+        let line = text.split_inclusive('\n').nth(self.read)?;
+        let line = line.strip_suffix('\n')?.to_owned();
+        self.read += 1;
+        Some(line)
+    }
+
     /// The first line of its stderr in which `text` stands; waits for it.
     pub(crate) fn stderr_line(&self, text: &str) -> String {
         let find = |all: &str| {

@@ -135,14 +135,13 @@ async fn a_long_ttl_does_not_wrap_and_zero_is_none() {
 /// test_heartbeats: notimeout. Two seconds of mutual silence but for PING and PONG.
 #[tokio::test]
 async fn two_sockets_that_heartbeat_stay_connected() {
-    let options = || {
-        let mut options = scale0::socket::Options::default();
-        options.heartbeat = Some(Heartbeat {
+    let options = || scale0::socket::Options {
+        heartbeat: Some(Heartbeat {
             interval: Duration::from_millis(50),
             timeout: Duration::from_secs(10),
             ttl: Duration::from_secs(20),
-        });
-        options
+        }),
+        ..scale0::socket::Options::default()
     };
     let router = Socket::with(SocketType::Router, options());
     let at = router.bind("tcp://127.0.0.1:*").await.unwrap();

@@ -60,15 +60,9 @@ impl Names {
         } else {
             wanted.clone()
         };
-        let before = self.by_name.get(&name).copied().filter(|old| *old != peer);
+        let before = self.bearer_of(peer, &name);
         if let Some(old) = before {
-            let old_user = self.bearer(old).and_then(|bearer| bearer.user.as_ref());
-            let may = match policy {
-                Handover::Refuse => false,
-                Handover::SameUser => user.is_some() && user == old_user,
-                Handover::Any => true,
-            };
-            if !may {
+            if !self.may_take(old, user, policy) {
                 return Err(Taken);
             }
             self.give_up(old);
@@ -86,6 +80,23 @@ impl Names {
             });
         }
         Ok((name, before))
+    }
+
+    /// Who bears a name, if that is another one than `peer`.
+    pub(super) fn bearer_of(&self, peer: u32, name: &[u8]) -> Option<u32> {
+        self.peer(name).filter(|bearer| *bearer != peer)
+    }
+
+    /// Whether who has authenticated as `user` may have the name of `bearer`.
+    pub(super) fn may_take(&self, bearer: u32, user: Option<&Bytes>, policy: Handover) -> bool {
+        match policy {
+            Handover::Refuse => false,
+            Handover::SameUser => {
+                let old = self.bearer(bearer).and_then(|bearer| bearer.user.as_ref());
+                user.is_some() && user == old
+            }
+            Handover::Any => true,
+        }
     }
 
     /// A peer's name is free again.

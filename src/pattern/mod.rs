@@ -278,6 +278,14 @@ impl Pattern {
         }
     }
 
+    /// Who would have to give its name up if `peer` [joined](Self::join) so.
+    #[must_use]
+    pub fn displaces(&self, peer: u32, identity: &Bytes, user: Option<&Bytes>) -> Option<u32> {
+        let bearer = self.names.bearer_of(peer, identity)?;
+        let may = self.names.may_take(bearer, user, self.config.handover);
+        (self.out == Out::Route && may).then_some(bearer)
+    }
+
     /// Lets a peer in that names itself `identity` (empty for no name) and has authenticated as
     /// `user`, if at all.
     ///

@@ -58,13 +58,20 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
                 }
                 return Poll::Ready(());
             }
-            let deadline = earliest(earliest(state.wake_at, look_at), closing);
+            let mut deadline = earliest(earliest(state.wake_at, look_at), closing);
+            let mut astray = Vec::new();
+            for (slot, at) in std::mem::take(&mut state.astray) {
+                let Some(pipe) = state.pipes.get(slot) else {
+                    continue;
+                };
+                if at <= now {
+                    astray.push((slot, pipe.endpoint.clone()));
+                } else {
+                    deadline = earliest(deadline, Some(at));
+                    state.astray.push((slot, at));
+                }
+            }
             let instant = deadline.map(|at| state.clock.instant(at));
-            let astray = std::mem::take(&mut state.astray);
-            let astray: Vec<(u32, Endpoint)> = astray
-                .into_iter()
-                .filter_map(|slot| Some((slot, state.pipes.get(slot)?.endpoint.clone())))
-                .collect();
             drop(state);
             for (slot, endpoint) in astray {
                 if let Endpoint::Inproc { name } = endpoint {

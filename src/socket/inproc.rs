@@ -109,6 +109,11 @@ impl End {
         full
     }
 
+    /// Whether the other side is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.inward).closed
+    }
+
     /// The next thing that the other side has put in; `Err` if there is none and never will be.
     pub(super) fn pull(&self) -> Result<Option<Item>, Closed> {
         let mut queue = lock(&self.inward);

@@ -68,7 +68,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::runtime::Handle;
 
-use crate::net::{BindError, Listener};
+use crate::net::Listener;
 use crate::wire::Host;
 use hub::{Bound, Hub, Received};
 use pipe::Origin;
@@ -122,7 +122,11 @@ impl Socket {
         let runtime = self.drive()?;
         if let Endpoint::Inproc { name } = &endpoint {
             let Some(waiting) = inproc::bind(name, &self.hub) else {
-                return Err(Error::InUse { endpoint });
+                let error = Error::InUse {
+                    endpoint: endpoint.clone(),
+                };
+                self.bind_failed(endpoint, error.to_string());
+                return Err(error);
             };
             self.listening(&endpoint, None);
             for (hub, slot) in waiting {
@@ -132,12 +136,13 @@ impl Socket {
             }
             return Ok(endpoint);
         }
+        // An endpoint that was given up a moment ago may be bound again.
         self.unbound().await;
         let transport = self.hub.lock().options.transport;
         let listener = match Listener::bind(&endpoint, &transport).await {
             Ok(listener) => listener,
             Err(error) => {
-                self.bind_failed(endpoint, &error);
+                self.bind_failed(endpoint, error.to_string());
                 return Err(error.into());
             }
         };
@@ -145,6 +150,15 @@ impl Socket {
         let task = runtime.spawn(driver::accept(Arc::clone(&self.hub), listener));
         self.listening(&endpoint, Some(task));
         Ok(endpoint)
+    }
+
+    /// Waits until what was unbound is free.
+    async fn unbound(&self) {
+        let ending = std::mem::take(&mut self.hub.lock().unbound);
+        for task in ending {
+            // It was aborted, and says so.
+            let _ = task.await;
+        }
     }
 
     fn listening(&self, endpoint: &Endpoint, task: Option<tokio::task::JoinHandle<()>>) {
@@ -158,11 +172,9 @@ impl Socket {
         });
     }
 
-    fn bind_failed(&self, endpoint: Endpoint, error: &BindError) {
-        self.hub.lock().report(&Event::BindFailed {
-            endpoint,
-            reason: error.to_string(),
-        });
+    fn bind_failed(&self, endpoint: Endpoint, reason: String) {
+        let event = Event::BindFailed { endpoint, reason };
+        self.hub.lock().report(&event);
     }
 
     /// Connects to an endpoint, now and whenever the connection is lost, until
@@ -240,9 +252,7 @@ impl Socket {
             });
         };
         let bound = state.bound.remove(place);
-        state.unbind(bound);
-        drop(state);
-        hub::unbind_inproc(&Arc::downgrade(&self.hub), endpoint);
+        state.unlisten(bound);
         Ok(())
     }
 
@@ -252,14 +262,12 @@ impl Socket {
     /// # Errors
     /// The socket does not connect to it.
     pub fn disconnect(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let slot = self.hub.lock().disconnect(endpoint);
-        let Some(slot) = slot else {
-            return Err(Error::Unknown {
-                endpoint: endpoint.clone(),
-            });
-        };
-        hub::forget_inproc(&Arc::downgrade(&self.hub), slot, endpoint);
-        Ok(())
+        if self.hub.lock().disconnect(endpoint) {
+            return Ok(());
+        }
+        Err(Error::Unknown {
+            endpoint: endpoint.clone(),
+        })
     }
 
     /// The endpoints it is bound to, in the order in which they were bound.
@@ -418,29 +426,8 @@ impl Socket {
         Err(Unsent { messages })
     }
 
-    /// Waits for the listeners that are bound no more: after that others may bind there.
-    async fn unbound(&self) {
-        let ending = std::mem::take(&mut self.hub.lock().unbound);
-        for task in ending {
-            // It was aborted, and says so.
-            let _ = task.await;
-        }
-    }
-
     fn shut(&self) -> Arc<tokio::sync::Notify> {
-        let mut state = self.hub.lock();
-        let names: Vec<Endpoint> = state.bound.iter().map(|b| b.endpoint.clone()).collect();
-        let pipes: Vec<(u32, Endpoint)> = state.connected().collect();
-        let done = state.close();
-        drop(state);
-        let hub = Arc::downgrade(&self.hub);
-        for endpoint in names {
-            hub::unbind_inproc(&hub, &endpoint);
-        }
-        for (slot, endpoint) in pipes {
-            hub::forget_inproc(&hub, slot, &endpoint);
-        }
-        done
+        self.hub.lock().close()
     }
 
     /// Sees to it that somebody looks after the socket.
@@ -472,6 +459,10 @@ impl Stream for Messages<'_> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let hub = self.seat.hub;
         let received = hub.poll_recv(cx, &mut self.seat.key);
+        if received.is_ready() {
+            // It may be long until somebody asks again: what else there is, others may have.
+            hub.ready.leave(Side::Receive, self.seat.key.take());
+        }
         received.map(|received| Some(received.map(whole)))
     }
 }

@@ -45,8 +45,8 @@ pub struct Options {
     pub conflate: bool,
     /// What the pattern of the socket's type allows.
     pub pattern: pattern::Config,
-    /// An empty message greets each new peer, so that a ROUTER learns its name
-    /// (`PROBE_ROUTER`).
+    /// REQ, DEALER, ROUTER: an empty message greets each new peer, so that a ROUTER learns its
+    /// name (`PROBE_ROUTER`).
     pub probe: bool,
     /// XPUB: sent to each new subscriber (`XPUB_WELCOME_MSG`).
     pub welcome: Option<Message>,
@@ -86,7 +86,7 @@ pub struct Options {
 pub struct Reconnect {
     /// Before the second attempt.
     pub first: Duration,
-    /// Never longer than this.
+    /// Never longer than this, or than `first`.
     pub longest: Duration,
 }
 
@@ -270,7 +270,7 @@ impl Options {
             "reconnect_ivl_max" => {
                 let longest = given.time()?;
                 if let Some(reconnect) = &mut self.reconnect {
-                    reconnect.longest = longest.max(reconnect.first);
+                    reconnect.longest = longest;
                 }
             }
             "reconnect_stop" => {

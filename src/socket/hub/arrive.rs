@@ -192,12 +192,17 @@ impl State {
         {
             self.pending.remove(ticket);
         }
-        let early = pipe.member;
+        let (early, leaving) = (pipe.member, pipe.leaving.is_some());
         let mut name = match &pipe.origin {
             Origin::Connected { name, .. } if !name.is_empty() => name.clone(),
             _ => peer.identity.clone(),
         };
-        if !early {
+        if !early && !leaving {
+            // What the old bearer of a name has sent still comes under it.
+            let heir = self.pattern.displaces(slot, &name, None);
+            if let Some(old) = heir {
+                self.lose(old, Reason::HandedOver);
+            }
             match self.pattern.join(slot, &name, None) {
                 Ok(welcome) => {
                     if let Some(displaced) = welcome.displaced {
@@ -214,7 +219,8 @@ impl State {
         let Some(pipe) = self.pipes.get_mut(slot) else {
             return;
         };
-        (pipe.open, pipe.member) = (true, true);
+        // Who is on the way out gets what waits, and nothing new.
+        (pipe.open, pipe.member) = (true, !leaving);
         self.counters.peers += 1;
         let (connection, endpoint) = (pipe.connection, pipe.endpoint.clone());
         self.report(&Event::Opened {
@@ -237,7 +243,7 @@ impl State {
             }
         }
         let greetings = [
-            (self.options.probe).then(|| Message::single(b"")),
+            (self.options.probe && probes(self.kind)).then(|| Message::single(b"")),
             self.options.hello.clone(),
             (self.kind == SocketType::Xpub)
                 .then(|| self.options.welcome.clone())
@@ -269,4 +275,12 @@ impl State {
             }
         }
     }
+}
+
+/// Types whose peers may be ROUTERs; to others an empty message is one like any other.
+const fn probes(kind: SocketType) -> bool {
+    matches!(
+        kind,
+        SocketType::Req | SocketType::Dealer | SocketType::Router
+    )
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Bound, Closing, State};
+use crate::socket::inproc;
 use crate::socket::monitor::{Event, Reason};
 use crate::socket::pipe::Link;
 use crate::time::{Time, earliest};
+use crate::wire::Endpoint;
 
 impl State {
     /// A pipe's session has a deadline that may be earlier than all others.
@@ -81,20 +83,22 @@ impl State {
 
     pub(super) fn unbind_all(&mut self) {
         for bound in std::mem::take(&mut self.bound) {
-            self.unbind(bound);
+            self.unlisten(bound);
         }
     }
 
-    /// Ends a listener. The address is free when its task has ended, which is soon.
-    pub(in crate::socket) fn unbind(&mut self, bound: Bound) {
-        if let Some(task) = bound.task {
+    /// Listens there no more. The address is free when its task has ended, which is soon.
+    pub(in crate::socket) fn unlisten(&mut self, bound: Bound) {
+        let Bound { endpoint, task } = bound;
+        if let Some(task) = task {
             task.abort();
             self.unbound.retain(|task| !task.is_finished());
             self.unbound.push(task);
         }
-        self.report(&Event::Unbound {
-            endpoint: bound.endpoint,
-        });
+        if let Endpoint::Inproc { name } = &endpoint {
+            inproc::unbind(name, &self.hub);
+        }
+        self.report(&Event::Unbound { endpoint });
     }
 
     /// Whether a closing socket has nothing left to do; when it has, by when it must be done.

@@ -1,12 +1,14 @@
 //! Peers that go, and what they leave behind.
 
 use std::collections::VecDeque;
+use std::sync::Weak;
 use std::time::Duration;
 
 use super::{Received, State};
 use crate::pattern::{In, Taken, row};
 use crate::security;
 use crate::session;
+use crate::socket::inproc::{self, Item};
 use crate::socket::monitor::{Event, Reason};
 use crate::socket::pipe::{Link, Origin};
 use crate::socket::ready::Side;
@@ -57,15 +59,25 @@ impl State {
         let (was_open, was_member) = (pipe.open, pipe.member);
         let (connection, endpoint) = (pipe.connection, pipe.endpoint.clone());
         let connected = pipe.is_connected();
-        if let Link::Stream(mut stream) = link {
-            // Possibly an ERROR for the peer, as far as it goes without waiting.
-            let _ = stream.writer.flush(self.now, &mut stream.session);
-            self.counters.dropped_lost +=
-                pipe.in_outbox as u64 * u64::from(was_open && stream.session.waiting() > 0);
-            if !matches!(reason, Reason::Closed | Reason::Io(_)) {
-                drop(stream.writer);
-                self.parting.push(stream.reader);
-                self.ready.wake_driver();
+        match link {
+            Link::Stream(mut stream) => {
+                // Possibly an ERROR for the peer, as far as it goes without waiting.
+                let _ = stream.writer.flush(self.now, &mut stream.session);
+                self.counters.dropped_lost +=
+                    pipe.in_outbox as u64 * u64::from(was_open && stream.session.waiting() > 0);
+                if !matches!(reason, Reason::Closed | Reason::Io(_)) {
+                    drop(stream.writer);
+                    self.parting.push(stream.reader);
+                    self.ready.wake_driver();
+                }
+            }
+            // What the peer has put in is ours already.
+            Link::Inproc(end) => {
+                while let Ok(Some(item)) = end.pull() {
+                    if let Item::Message(message) = item {
+                        pipe.keep(message);
+                    }
+                }
             }
         }
         pipe.open = false;
@@ -157,8 +169,12 @@ impl State {
             (*refused, *opened) = (is_refusal(reason), was_open);
             lost.notify_one();
         }
-        if matches!(pipe.endpoint, Endpoint::Inproc { .. }) {
-            self.astray.push(slot);
+        if matches!(pipe.endpoint, Endpoint::Inproc { .. })
+            && let Some(reconnect) = self.options.reconnect
+        {
+            // Not at once: who has cut us would only have to do so again and again.
+            let wait = reconnect.first.max(SHORTEST);
+            self.astray.push((slot, self.clock.now() + wait));
             self.ready.wake_driver();
         }
         if was_open && early {
@@ -186,6 +202,9 @@ impl State {
         let Some(pipe) = self.pipes.remove(slot) else {
             return;
         };
+        if let Endpoint::Inproc { name } = &pipe.endpoint {
+            inproc::forget(name, &(Weak::clone(&self.hub), slot));
+        }
         self.turns.remove(slot);
         self.counters.dropped_lost += pipe.queue.len() as u64;
         if pipe.member {
@@ -225,7 +244,7 @@ impl State {
     }
 
     /// The program gives a connected endpoint up. What waits for it may still be written.
-    pub(in crate::socket) fn disconnect(&mut self, endpoint: &Endpoint) -> Option<u32> {
+    pub(in crate::socket) fn disconnect(&mut self, endpoint: &Endpoint) -> bool {
         let found = self
             .pipes
             .iter()
@@ -233,7 +252,9 @@ impl State {
                 pipe.is_connected() && pipe.leaving.is_none() && pipe.endpoint == *endpoint
             })
             .map(|(slot, _)| slot);
-        let slot = found?;
+        let Some(slot) = found else {
+            return false;
+        };
         self.now = self.clock.now();
         let linger = self.options.linger.unwrap_or(Duration::MAX);
         if let Some(pipe) = self.pipes.get_mut(slot) {
@@ -246,15 +267,7 @@ impl State {
         self.flush(slot);
         self.part_from(slot);
         self.ready.wake_driver();
-        Some(slot)
-    }
-
-    /// The endpoints that it connects to.
-    pub(in crate::socket) fn connected(&self) -> impl Iterator<Item = (u32, Endpoint)> {
-        self.pipes
-            .iter()
-            .filter(|(_, pipe)| pipe.is_connected())
-            .map(|(slot, pipe)| (slot, pipe.endpoint.clone()))
+        true
     }
 
     /// Ends a pipe on its way out once nothing waits for it, or its time is over.
@@ -290,5 +303,7 @@ fn is_refusal(reason: &Reason) -> bool {
     )
 }
 
+/// Before a lost inproc pipe is connected again, at least.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// How often it looks at a pipe that is on its way out.
 const LEAVING: Duration = Duration::from_millis(20);

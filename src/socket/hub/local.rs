@@ -1,6 +1,6 @@
 //! Pipes within the process.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::{Hub, State};
 use crate::session;
@@ -31,6 +31,7 @@ impl State {
                     theirs: peer.kind,
                 }),
             });
+            self.counters.handshakes_failed += 1;
             if !self.pipes.get(slot).is_some_and(Pipe::is_connected) {
                 self.remove(slot);
             }
@@ -53,6 +54,10 @@ impl State {
         });
         self.opened(slot, &peer);
         self.attend(slot);
+        if self.closing.is_some() {
+            // What was waited for has just left.
+            self.ready.wake_driver();
+        }
         true
     }
 
@@ -123,18 +128,4 @@ pub(in crate::socket) fn join_inproc(hub: &Arc<Hub>, slot: u32, bound: &Arc<Hub>
     let (end, other_end) = inproc::pair((own_bell, own.0, to_own), (other_bell, other.0, to_other));
     bound.lock().attach_inproc(other_slot, other_end);
     hub.lock().attach_inproc(slot, end);
-}
-
-/// Ends what a socket is bound to within the process.
-pub(in crate::socket) fn unbind_inproc(hub: &Weak<Hub>, endpoint: &Endpoint) {
-    if let Endpoint::Inproc { name } = endpoint {
-        inproc::unbind(name, hub);
-    }
-}
-
-/// Waits no more for an inproc name.
-pub(in crate::socket) fn forget_inproc(hub: &Weak<Hub>, slot: u32, endpoint: &Endpoint) {
-    if let Endpoint::Inproc { name } = endpoint {
-        inproc::forget(name, &(Weak::clone(hub), slot));
-    }
 }

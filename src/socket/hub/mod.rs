@@ -11,11 +11,11 @@ mod local;
 mod receive;
 mod send;
 
-pub(super) use local::{connect_inproc, forget_inproc, join_inproc, unbind_inproc};
+pub(super) use local::{connect_inproc, join_inproc};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(super) struct Hub {
 /// See the [module's description](self).
 #[derive(Debug)]
 pub(super) struct State {
+    /// Itself, as those know it who wait for an inproc name.
+    hub: Weak<Hub>,
     pub(super) kind: SocketType,
     pub(super) options: Options,
     session: Arc<session::Config>,
@@ -80,8 +82,8 @@ pub(super) struct State {
     taken: u64,
     /// The driver has been told that messages wait which nobody looks at.
     unattended: bool,
-    /// Inproc pipes whose other side is gone, to be connected again.
-    pub(super) astray: Vec<u32>,
+    /// Inproc pipes whose other side is gone, and when to connect them again.
+    pub(super) astray: Vec<(u32, Time)>,
     pub(super) closing: Option<Closing>,
     /// Streams that say farewell: their readers.
     pub(super) parting: Vec<ReadHalf>,
@@ -156,7 +158,8 @@ impl Hub {
     pub(super) fn new(kind: SocketType, options: Options, first: u32) -> Arc<Self> {
         let ready = Arc::new(Ready::default());
         let clock = Clock::start();
-        let state = State {
+        let mut state = State {
+            hub: Weak::new(),
             kind,
             session: options.session(kind),
             now: clock.now(),
@@ -190,9 +193,12 @@ impl Hub {
             changes: 0,
             options,
         };
-        Arc::new(Self {
-            ready,
-            state: Mutex::new(state),
+        Arc::new_cyclic(|hub| {
+            state.hub = Weak::clone(hub);
+            Self {
+                ready,
+                state: Mutex::new(state),
+            }
         })
     }
 
@@ -302,6 +308,20 @@ impl State {
         change(&mut self.options);
         self.session = self.options.session(self.kind);
         self.pattern.configure(self.options.pattern);
+        let slots: Vec<u32> = self.pipes.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let Some(pipe) = self.pipes.get(slot) else {
+                continue;
+            };
+            let full = pipe.is_full(&self.options);
+            if pipe.full && !full {
+                self.make_room(slot);
+            } else if pipe.member && full && !pipe.full {
+                self.fill(slot);
+            }
+        }
+        // Rules have changed, and with them perhaps what a waiting message may do.
+        self.ready.wake_all(Side::Send);
     }
 
     pub(super) fn watch(&mut self, reporter: Reporter) {

@@ -385,7 +385,13 @@ impl State {
         }
         let slots: Vec<u32> = self.turns.iter().collect();
         for slot in slots {
-            self.read_ahead(slot);
+            // Nothing but messages comes through the process, and they have their bound.
+            let idle = self.pipes.get(slot).is_some_and(
+                |pipe| matches!(&pipe.link, Some(Link::Inproc(end)) if !end.is_closed()),
+            );
+            if !idle {
+                self.read_ahead(slot);
+            }
         }
         false
     }

@@ -19,6 +19,11 @@ impl State {
     pub(super) fn send(&mut self, message: Message) -> Result<(), SendError> {
         if self.ready.any() {
             self.attend_all();
+            if !self.unattended && !self.turns.is_empty() && !self.ready.receiving() {
+                // Who only sends does not see what comes: PINGs, and the end of a stream.
+                self.unattended = true;
+                self.ready.wake_driver();
+            }
         }
         self.forget_stale();
         let Self {
@@ -229,16 +234,10 @@ impl State {
                             break;
                         }
                         Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => {
-                            self.lose(slot, Reason::Io(error.to_string()));
-                            return;
-                        }
+                        Poll::Ready(Err(error)) => return self.broke(slot, &error),
                     }
                 }
-                Err(error) => {
-                    self.lose(slot, Reason::Io(error.to_string()));
-                    return;
-                }
+                Err(error) => return self.broke(slot, &error),
             }
         }
         if let Some(pipe) = self.pipes.get(slot)
@@ -247,6 +246,14 @@ impl State {
         {
             self.make_room(slot);
         }
+    }
+
+    /// A stream takes nothing more. What the peer had sent before its end is still there.
+    fn broke(&mut self, slot: u32, error: &std::io::Error) {
+        if self.pipes.get(slot).is_some_and(|pipe| pipe.open) {
+            self.read_ahead(slot);
+        }
+        self.lose(slot, Reason::Io(error.to_string()));
     }
 
     /// Moves queued messages to where they are written from; true if there were any.

@@ -618,8 +618,10 @@ fn a_signal_ends_it_with_a_flush() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let (_directory, endpoint) = ipc();
-    let mut push = connect("push", &endpoint, &["--count", "1"]);
+    let mut push = connect("push", &endpoint, &["--count", "1", "--monitor"]);
     push.say("a");
+    // Before it is at work, a signal would just end the process.
+    push.stderr_line("monitor: ");
     // Some of them may come as one.
     for _ in 0..20 {
         push.signal("TERM");

@@ -90,8 +90,8 @@ pub enum Event {
         peer: SocketType,
         /// The name that the peer gives itself, or ROUTER gave it; empty for none.
         identity: bytes::Bytes,
-        /// What else the peer says of itself, in its order; the names of a program's own begin
-        /// with `X-` (METADATA).
+        /// What else it says of itself: `X-` properties and the like, as they came (METADATA).
+        /// Nobody has checked them.
         properties: Vec<(bytes::Bytes, bytes::Bytes)>,
     },
     /// The handshake failed (HANDSHAKE_FAILED_NO_DETAIL, _PROTOCOL, _AUTH). It is the

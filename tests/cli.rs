@@ -8,6 +8,7 @@
 )]
 
 #[path = "support/process.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod process;
 
 use std::io::Write;

@@ -15,8 +15,10 @@ mod dialects;
 mod majortomo;
 mod node;
 #[path = "../support/peers.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod peers;
 #[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod process;
 mod proxies;
 mod sockets;

@@ -169,9 +169,10 @@ impl State {
             (*refused, *opened) = (is_refusal(reason), was_open);
             lost.notify_one();
         }
-        if matches!(pipe.endpoint, Endpoint::Inproc { .. })
-            && let Some(reconnect) = self.options.reconnect
-        {
+        if matches!(pipe.endpoint, Endpoint::Inproc { .. }) {
+            let Some(reconnect) = self.options.reconnect else {
+                return self.give_up(slot);
+            };
             // Not at once: who has cut us would only have to do so again and again.
             let wait = reconnect.first.max(SHORTEST);
             self.astray.push((slot, self.clock.now() + wait));

@@ -120,7 +120,11 @@ impl Peer {
                 }
                 socket.send_multipart(parts).await?;
             }
-            Self::Zeromq(socket) => socket.send(parts.try_into()?).await?,
+            Self::Zeromq(socket) => {
+                socket
+                    .send(parts.try_into().map_err(|_| "no parts")?)
+                    .await?
+            }
         }
         Ok(())
     }

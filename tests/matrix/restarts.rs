@@ -221,7 +221,7 @@ impl Run {
                 self.take(&said);
             }
         };
-        timeout(PATIENCE, watch).await.expect("it stands still");
+        timeout(PATIENCE, watch).await.unwrap();
     }
 
     /// Receives until a message with at least this number.
@@ -241,7 +241,7 @@ impl Run {
                 self.take(&String::from_utf8_lossy(first));
             }
         };
-        timeout(PATIENCE, receive).await.expect("it stands still");
+        timeout(PATIENCE, receive).await.unwrap();
     }
 }
 
@@ -292,4 +292,4 @@ fn bound(process: &mut Process) -> String {
 const BIND: &str = "bind=tcp://127.0.0.1:*";
 /// The numbers of one life stay below it.
 const MANY: u32 = 1_000_000;
-const MIDDLE: [u8; 20_000] = [b'm'; 20_000];
+static MIDDLE: [u8; 20_000] = [b'm'; 20_000];

@@ -31,7 +31,6 @@ impl State {
                     theirs: peer.kind,
                 }),
             });
-            self.counters.handshakes_failed += 1;
             if !self.pipes.get(slot).is_some_and(Pipe::is_connected) {
                 self.remove(slot);
             }

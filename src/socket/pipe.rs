@@ -42,6 +42,8 @@ pub(super) struct Pipe {
     pub(super) in_outbox: usize,
     /// The stream takes no more for now.
     pub(super) blocked: bool,
+    /// It will never take more; until then its end has to be read.
+    pub(super) broken: Option<Time>,
     /// Something was queued that the end of the turn has to write.
     pub(super) dirty: bool,
     /// Received ahead of the program.
@@ -115,6 +117,7 @@ impl Pipe {
             in_outbox: 0,
             large: false,
             blocked: false,
+            broken: None,
             dirty: false,
             inbox: VecDeque::new(),
             inbox_bytes: 0,

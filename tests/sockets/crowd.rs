@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use scale0::socket::{Message, Options, Req, Router, Socket, SocketType};
 
-use crate::{Via, bound, eventually, joined, over, quick, recv, send, socket, within, words};
+use crate::{
+    Via, bound, eventually, joined, opened, over, quick, recv, send, socket, within, words,
+};
 
 over! { tcp ipc inproc:
     a_hundred_sockets_connect_while_being_closed
@@ -200,8 +202,11 @@ async fn names_are_free_again_on_many_threads() {
         push.connect(endpoint.clone()).unwrap();
         for round in 0..50 {
             let pull = socket(SocketType::Pull);
+            let mut monitor = pull.monitor();
             within(pull.bind(endpoint.clone())).await.unwrap();
             if round % 10 == 0 {
+                // What is sent before the last one's end is heard of may go down with it.
+                opened(&mut monitor).await;
                 send(&push, round.to_string()).await;
                 assert_eq!(words(&pull).await, [round.to_string()], "{via:?}");
             }

@@ -73,6 +73,7 @@ impl State {
             && joined
         {
             pipe.member = true;
+            pipe.full = false;
             if pipe.is_full(&self.options) {
                 self.fill(slot);
             } else {

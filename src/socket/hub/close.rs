@@ -42,17 +42,20 @@ impl State {
             let Some(Link::Stream(stream)) = &mut pipe.link else {
                 continue;
             };
-            if stream.session.deadline().is_some_and(|at| at <= self.now) {
+            if pipe.broken.is_some() {
+                self.flush(slot);
+            } else if stream.session.deadline().is_some_and(|at| at <= self.now) {
                 if let Err(error) = stream.session.wake(self.now) {
                     self.lose(slot, Reason::Session(error));
                     continue;
                 }
                 self.flush(slot);
             }
-            if let Some(Link::Stream(stream)) =
-                self.pipes.get(slot).and_then(|pipe| pipe.link.as_ref())
+            if let Some(pipe) = self.pipes.get(slot)
+                && let Some(Link::Stream(stream)) = &pipe.link
             {
-                next = earliest(next, stream.session.deadline());
+                let broken = pipe.broken.filter(|_| !pipe.held);
+                next = earliest(next, earliest(stream.session.deadline(), broken));
             }
         }
         // Not more often than this, however many sessions there are.

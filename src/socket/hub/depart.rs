@@ -83,7 +83,7 @@ impl State {
         pipe.open = false;
         pipe.member = false;
         (pipe.in_outbox, pipe.blocked, pipe.dirty) = (0, false, false);
-        pipe.ended = None;
+        (pipe.ended, pipe.broken) = (None, None);
         pipe.rest = Vec::new();
         (pipe.at, pipe.end) = (0, 0);
         let inbox: Vec<Message> = std::iter::from_fn(|| pipe.kept()).collect();

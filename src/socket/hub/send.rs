@@ -248,12 +248,33 @@ impl State {
         }
     }
 
-    /// A stream takes nothing more. What the peer had sent before its end is still there.
+    /// A stream takes nothing more. What the peer had sent before its end is still there, though
+    /// perhaps the runtime has not heard of it: the reader finds the end, behind all of it.
     fn broke(&mut self, slot: u32, error: &std::io::Error) {
-        if self.pipes.get(slot).is_some_and(|pipe| pipe.open) {
-            self.read_ahead(slot);
+        let Some(pipe) = self.pipes.get_mut(slot) else {
+            return;
+        };
+        if !pipe.open {
+            return self.lose(slot, Reason::Io(error.to_string()));
         }
-        self.lose(slot, Reason::Io(error.to_string()));
+        pipe.blocked = true;
+        let until = *pipe.broken.get_or_insert(self.now + LAST_WORDS);
+        if pipe.member && !pipe.full {
+            self.fill(slot);
+        }
+        self.read_ahead(slot);
+        let Some(pipe) = self.pipes.get(slot) else {
+            return;
+        };
+        if pipe.link.is_none() || pipe.held {
+            return;
+        }
+        if until <= self.now {
+            self.lose(slot, Reason::Io(error.to_string()));
+        } else if self.wake_at.is_none_or(|at| until < at) {
+            self.wake_at = Some(until);
+            self.ready.wake_driver();
+        }
     }
 
     /// Moves queued messages to where they are written from; true if there were any.
@@ -330,3 +351,6 @@ const WINDOW: usize = 64 << 10;
 /// A message that follows the socket's last write more closely than this waits for the end of the
 /// turn: more may follow, to the same peer or to others.
 const BURST: Duration = Duration::from_micros(50);
+/// How long the end of a stream that takes nothing more may take to be read. One that only stops
+/// reading does not keep its place by that.
+const LAST_WORDS: Duration = Duration::from_secs(1);

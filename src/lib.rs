@@ -19,10 +19,13 @@
 //! | [`protocol`] | messages to the broker's words and back, in every dialect |
 //! | [`broker`] | who does what: events in, actions out |
 //! | [`net`] | streams, links, clocks |
+//! | [`auth`] | who may come in |
 //! | [`socket`] | the general ZeroMQ sockets; [`socket::libzmq`] for those who come from libzmq |
 //! | [`sdk`] | [`Client`] and [`Worker`] |
 //! | [`server`] | the broker as a process |
 
+#[cfg(feature = "net")]
+pub mod auth;
 pub mod broker;
 mod chain;
 pub mod limits;

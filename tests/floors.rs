@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 /// Bottom to top. Floors of one row do not know each other.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["limits", "time", "chain", "table"],
     &["wire"],
     &["security"],
@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 10] = [
     &["protocol"],
     &["broker"],
     &["net"],
+    &["auth"],
     &["socket"],
     &["sdk", "server"],
 ];

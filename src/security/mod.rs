@@ -2,9 +2,13 @@
 //!
 //! NULL is here; PLAIN and CURVE become neighbours of `null` when they are built.
 
+pub mod curve;
 mod null;
+mod user;
+pub mod z85;
 
 pub use null::Null;
+pub use user::{Credentials, User, Verdict};
 
 use crate::wire::{self, Command, MechanismName, Metadata};
 

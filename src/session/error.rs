@@ -39,6 +39,9 @@ pub enum Error {
     /// READY did not come in time.
     #[error("handshake not finished in time")]
     HandshakeTimeout,
+    /// The peer went on before it was let in.
+    #[error("the peer did not wait to be let in")]
+    Impatient,
     /// READY after READY.
     #[error("READY a second time")]
     ReadyTwice,
@@ -86,6 +89,8 @@ impl Error {
     pub(super) fn for_peer(&self) -> Option<&'static str> {
         match self {
             Self::Incompatible { .. } => Some("Invalid socket type"),
+            Self::Security(security::Error::Denied) => Some("400"),
+            Self::Security(security::Error::Failed) => Some("500"),
             Self::Security(security::Error::Wire(
                 wire::Error::NoSocketType | wire::Error::UnknownSocketType,
             )) => Some("Invalid socket type"),

@@ -6,6 +6,8 @@ use bytes::{BufMut, Bytes};
 use super::Error;
 use super::spare;
 use crate::limits::Limits;
+use crate::security;
+use crate::security::curve::Opener;
 use crate::wire::{self, Header, Message};
 
 /// What stands on the wire between two decisions.
@@ -51,6 +53,10 @@ pub(super) struct Inbox {
     message: Vec<u8>,
     parts: usize,
     payload: usize,
+    /// What opens all that comes, if it is sealed.
+    opener: Option<Box<Opener>>,
+    /// A sealed frame's body so far.
+    sealed: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +67,11 @@ struct Frame {
 }
 
 impl Inbox {
+    /// From now on all that comes is sealed.
+    pub(super) fn opened(&mut self, opener: Option<Opener>) {
+        self.opener = opener.map(Box::new);
+    }
+
     /// The message at the front of `input` if none has begun and all of this one is there, which
     /// is how small ones mostly come.
     pub(super) fn whole(
@@ -68,7 +79,7 @@ impl Inbox {
         input: &mut &[u8],
         limits: &Limits,
     ) -> Result<Option<Message>, Error> {
-        if self.is_partial() {
+        if self.opener.is_some() || self.is_partial() {
             return Ok(None);
         }
         let Some(len) = whole_message(input, limits)? else {
@@ -86,6 +97,11 @@ impl Inbox {
         input: &mut &[u8],
         rules: &Rules<'_>,
     ) -> Result<Option<Unit>, Error> {
+        if let Some(mut opener) = self.opener.take() {
+            let unit = self.next_sealed(input, rules.limits, &mut opener);
+            self.opener = Some(opener);
+            return unit;
+        }
         let offered = input.len();
         loop {
             if self.frame.is_none() {
@@ -122,6 +138,100 @@ impl Inbox {
         }
     }
 
+    /// The same for a peer whose every frame is a MESSAGE (RFC 26).
+    fn next_sealed(
+        &mut self,
+        input: &mut &[u8],
+        limits: &Limits,
+        opener: &mut Opener,
+    ) -> Result<Option<Unit>, Error> {
+        loop {
+            if self.frame.is_none() {
+                let Some(header) = self.header(input)? else {
+                    return Ok(None);
+                };
+                self.admit_sealed(header, limits)?;
+            }
+            let Some(frame) = &mut self.frame else {
+                return Ok(None);
+            };
+            let (head, tail) = input.split_at(frame.left.min(input.len()));
+            *input = tail;
+            frame.left -= head.len();
+            let left = frame.left;
+            if self.sealed.capacity() - self.sealed.len() < head.len() {
+                // Only what is there as a whole borrows a buffer that is larger than it.
+                if left == 0 && self.sealed.is_empty() && head.len() <= spare::SIZE {
+                    self.sealed = spare::take();
+                } else {
+                    spare::grow(&mut self.sealed, left + head.len());
+                }
+            }
+            self.sealed.extend_from_slice(head);
+            if left > 0 {
+                return Ok(None);
+            }
+            self.frame = None;
+            let mut body = std::mem::take(&mut self.sealed);
+            let flags = opener.open(&mut body).map_err(Error::Security)?;
+            let size = body.len() - Opener::OVERHEAD;
+            if flags.command {
+                if flags.more {
+                    return Err(wire::Error::CommandWithMore.into());
+                }
+                if size > limits.command {
+                    return Err(wire::Error::FrameTooLong {
+                        size: size as u64,
+                        limit: limits.command,
+                    }
+                    .into());
+                }
+                let command = body.get(Opener::OVERHEAD..).unwrap_or_default().to_vec();
+                spare::give(body);
+                return Ok(Some(Unit::Command(command)));
+            }
+            let header = Header {
+                more: flags.more,
+                command: false,
+                size: size as u64,
+            };
+            (self.parts, self.payload) = admit_part(self.parts, self.payload, header, limits)?;
+            if self.message.is_empty() && !header.more {
+                (self.parts, self.payload) = (0, 0);
+                return Ok(Some(Unit::Message(alone(header, body))));
+            }
+            if self.message.capacity() - self.message.len() < Header::MAX + size {
+                spare::grow(&mut self.message, Header::MAX + size);
+            }
+            header.write(&mut self.message);
+            self.message
+                .extend_from_slice(body.get(Opener::OVERHEAD..).unwrap_or_default());
+            spare::give(body);
+            if !header.more {
+                return Ok(Some(Unit::Message(self.finish())));
+            }
+        }
+    }
+
+    /// Checks a sealed frame by its header, which nothing protects: it may say no more than a
+    /// length. A COMMAND flag is tolerated, for the RFC's prose asks for it.
+    fn admit_sealed(&mut self, header: Header, limits: &Limits) -> Result<(), Error> {
+        if header.more {
+            return Err(security::Error::Clear.into());
+        }
+        let limit = limits.frame.max(limits.command) + Opener::OVERHEAD;
+        if header.size > limit as u64 {
+            return Err(wire::Error::FrameTooLong {
+                size: header.size,
+                limit,
+            }
+            .into());
+        }
+        let left = usize::try_from(header.size).unwrap_or(usize::MAX);
+        self.frame = Some(Frame { header, left });
+        Ok(())
+    }
+
     /// The message, now that it is complete.
     fn finish(&mut self) -> Message {
         (self.parts, self.payload) = (0, 0);
@@ -131,7 +241,7 @@ impl Inbox {
     /// Where the rest of a large frame may be read to without a copy, if one has begun.
     pub(super) fn large(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         let frame = self.frame.filter(|frame| !frame.header.command)?;
-        if frame.left < LARGE {
+        if frame.left < LARGE || self.opener.is_some() {
             return None;
         }
         spare::grow(&mut self.message, frame.left);
@@ -206,8 +316,27 @@ impl Inbox {
 
     /// Bytes kept.
     pub(super) fn len(&self) -> usize {
-        self.message.len() + self.command.len() + self.header_len
+        self.message.len() + self.command.len() + self.sealed.len() + self.header_len
     }
+}
+
+/// A message of one part, from a frame's body that has been opened. A large one stays where it is:
+/// in front of it there is room for the header that a message keeps.
+fn alone(header: Header, mut body: Vec<u8>) -> Message {
+    let data = body.get(Opener::OVERHEAD..).unwrap_or_default();
+    let mut wire = Vec::with_capacity(Header::MAX);
+    header.write(&mut wire);
+    if data.len() < LARGE {
+        wire.reserve_exact(data.len());
+        wire.extend_from_slice(data);
+        spare::give(body);
+        return Message::from_wire(Bytes::from(wire));
+    }
+    let from = Opener::OVERHEAD - wire.len();
+    if let Some(place) = body.get_mut(from..Opener::OVERHEAD) {
+        place.copy_from_slice(&wire);
+    }
+    Message::from_wire(spare::lend(body).slice(from..))
 }
 
 /// The length of the message at the front of `input`, if all of it is there in canonical form

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::limits::Limits;
-use crate::security::{Mechanism, Null, Step};
+use crate::security::{self, Credentials, Mechanism, Security, Step, User, Verdict};
 use crate::time::{Time, earliest};
 use crate::wire::{Command, Greeting, Message, Metadata, Piece, SocketType};
 use inbox::{Inbox, Rules, Unit};
@@ -40,6 +40,8 @@ pub struct Config {
     pub identity: Bytes,
     /// Further properties for READY.
     pub properties: Vec<(Bytes, Bytes)>,
+    /// The mechanism, and our side of it.
+    pub security: Security,
     /// Heartbeats from the first moment; more can be asked for later with [`Session::watch`].
     pub heartbeat: Option<Heartbeat>,
     /// Bounds.
@@ -54,6 +56,7 @@ impl Config {
             kind,
             identity: Bytes::new(),
             properties: Vec::new(),
+            security: Security::Null,
             heartbeat: None,
             limits: Limits::default(),
         }
@@ -63,6 +66,9 @@ impl Config {
 /// What a session makes of the bytes it is given.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Heard {
+    /// May such a peer come in? [`Session::judge`] goes on with the handshake; until then nothing
+    /// more may come, and the handshake's deadline stands.
+    Asks(Credentials),
     /// The handshake is done; messages may flow.
     Open(Peer),
     /// A whole message, of one part at least.
@@ -86,6 +92,8 @@ pub struct Peer {
     pub minor: u8,
     /// Socket type, identity and further properties.
     pub metadata: Metadata,
+    /// As whom it was let in, if anybody was asked.
+    pub user: Option<User>,
 }
 
 /// See the [module's description](self).
@@ -112,6 +120,9 @@ enum State {
         mechanism: Box<dyn Mechanism>,
         used: usize,
         until: Time,
+        /// Nobody has said yet whether the peer may come in.
+        asked: bool,
+        user: Option<User>,
     },
     Open {
         minor: u8,
@@ -120,20 +131,21 @@ enum State {
 }
 
 impl Session {
-    /// A conversation that begins now, with our greeting already in the outbox.
+    /// A conversation that begins now, with our greeting already in the outbox. `seed` is for this
+    /// one alone, and nobody may guess it (CURVE draws its keys from it; others leave it alone).
     #[must_use]
-    pub fn new(now: Time, config: Arc<Config>) -> Self {
+    pub fn new(now: Time, config: Arc<Config>, seed: [u8; 32]) -> Self {
         let ours = Metadata {
             kind: config.kind,
             identity: config.identity.clone(),
             others: config.properties.clone(),
         };
-        let mechanism = Box::new(Null::new(ours, config.limits.clone()));
+        let mechanism = config.security.mechanism(ours, &config.limits, seed);
         let mut outbox = Outbox::default();
         let greeting = Greeting {
             minor: 1,
             mechanism: mechanism.name(),
-            as_server: false,
+            as_server: config.security.is_server(),
         };
         outbox.bytes(now, &greeting.write());
         Self {
@@ -220,10 +232,7 @@ impl Session {
                     }
                 }
                 State::Handshake { .. } => {
-                    let Some(peer) = self.shake(now, input)? else {
-                        return Ok(None);
-                    };
-                    return Ok(Some(Heard::Open(peer)));
+                    return self.shake(now, input);
                 }
                 State::Open { .. } => {
                     return match self.inbox.next(input, &Rules::open(&self.config.limits))? {
@@ -272,28 +281,35 @@ impl Session {
             return Ok(true);
         };
         let mut out = Vec::new();
-        mechanism.begin(&mut out);
+        mechanism.begin(&mut out)?;
         self.outbox.bytes(now, &out);
         self.state = State::Handshake {
             minor,
             mechanism,
             used: Greeting::LEN,
             until,
+            asked: false,
+            user: None,
         };
         Ok(true)
     }
 
-    /// One command of the handshake after the other, until the peer is known.
-    fn shake(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Peer>, Error> {
+    /// One command of the handshake after the other, until the peer is known, or somebody has to
+    /// say whether it may come in.
+    fn shake(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
         let State::Handshake {
-            minor,
             mechanism,
             used,
+            asked,
             ..
         } = &mut self.state
         else {
             return Ok(None);
         };
+        if *asked {
+            // Every mechanism is in lock-step there.
+            return Err(Error::Impatient);
+        }
         loop {
             let before = input.len();
             let left = self.config.limits.handshake.saturating_sub(*used);
@@ -305,25 +321,89 @@ impl Session {
                 return Ok(None);
             };
             let mut out = Vec::new();
-            let step = mechanism.hear(&Command::read(&body)?, &mut out)?;
-            self.outbox.bytes(now, &out);
-            let Step::Done(metadata) = step else {
-                continue;
-            };
-            let ours = self.config.kind;
-            if !ours.talks_to(metadata.kind) {
-                return Err(Error::Incompatible {
-                    ours,
-                    theirs: metadata.kind,
-                });
+            match mechanism.hear(&handshake_command(&body)?, &mut out)? {
+                Step::Continue => self.outbox.bytes(now, &out),
+                Step::Ask(credentials) => {
+                    *asked = true;
+                    self.outbox.bytes(now, &out);
+                    return Ok(Some(Heard::Asks(credentials)));
+                }
+                Step::Done(metadata) => return self.open(now, metadata, &out).map(Some),
             }
-            let minor = *minor;
-            self.state = State::Open { minor };
-            self.outbox.opened();
-            self.pulse
-                .watch(now, self.config.heartbeat.filter(|_| minor > 0));
-            return Ok(Some(Peer { minor, metadata }));
         }
+    }
+
+    /// The answer to [`Heard::Asks`]; possibly the handshake is done with it.
+    ///
+    /// # Errors
+    /// The peer may not come in, or nothing was asked: the session is over. What is left in the
+    /// outbox (an ERROR for the peer) should still be written before the stream is closed.
+    pub fn judge(&mut self, now: Time, verdict: Verdict) -> Result<Option<Heard>, Error> {
+        let judged = self.judged(now, verdict);
+        if let Err(error) = &judged {
+            self.fail(now, error);
+        }
+        judged
+    }
+
+    fn judged(&mut self, now: Time, verdict: Verdict) -> Result<Option<Heard>, Error> {
+        let State::Handshake {
+            mechanism,
+            asked,
+            user,
+            ..
+        } = &mut self.state
+        else {
+            return Err(Error::Closed);
+        };
+        if let Some(error) = security::Error::of(&verdict) {
+            return Err(error.into());
+        }
+        let mut out = Vec::new();
+        let step = mechanism.admit(&mut out)?;
+        *asked = false;
+        if let Verdict::Admit(admitted) = verdict {
+            *user = Some(admitted);
+        }
+        match step {
+            Step::Done(metadata) => self.open(now, metadata, &out).map(Some),
+            Step::Continue | Step::Ask(_) => {
+                self.outbox.bytes(now, &out);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The handshake is done, if both types go together. `last` is what it still has to say.
+    fn open(&mut self, now: Time, metadata: Metadata, last: &[u8]) -> Result<Heard, Error> {
+        let ours = self.config.kind;
+        if !ours.talks_to(metadata.kind) {
+            return Err(Error::Incompatible {
+                ours,
+                theirs: metadata.kind,
+            });
+        }
+        let State::Handshake {
+            minor,
+            mut mechanism,
+            user,
+            ..
+        } = std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return Err(Error::Closed);
+        };
+        self.outbox.bytes(now, last);
+        self.state = State::Open { minor };
+        let (sealer, opener) = mechanism.channel().unzip();
+        self.inbox.opened(opener);
+        self.outbox.opened(sealer);
+        self.pulse
+            .watch(now, self.config.heartbeat.filter(|_| minor > 0));
+        Ok(Heard::Open(Peer {
+            minor,
+            metadata,
+            user,
+        }))
     }
 
     /// A command of the open session. Names that mean nothing here are ignored, as the RFC asks.
@@ -374,9 +454,7 @@ impl Session {
         } else {
             Command::CANCEL
         };
-        let mut frame = Vec::new();
-        Command::write(name, topic, &mut frame);
-        self.outbox.bytes(now, &frame);
+        self.outbox.command(now, name, topic);
         Ok(())
     }
 
@@ -389,6 +467,9 @@ impl Session {
     pub fn send(&mut self, now: Time, pieces: &[Piece<'_>]) -> Result<(), Error> {
         if !matches!(self.state, State::Open { .. }) {
             return Err(Error::NotOpen);
+        }
+        if self.outbox.is_spent() {
+            return Err(security::Error::Exhausted.into());
         }
         if self.outbox.len() > self.config.limits.outbox {
             return Err(Error::OutboxFull {
@@ -430,9 +511,7 @@ impl Session {
             });
         }
         if open && self.pulse.wake(now, &self.config.limits)? {
-            let mut ping = Vec::new();
-            Command::write_ping(self.pulse.ttl(), &mut ping);
-            self.outbox.ping(now, &ping);
+            self.outbox.ping(now, &Command::ttl(self.pulse.ttl()));
             self.pulse.pinged();
         }
         Ok(())
@@ -516,5 +595,18 @@ impl Session {
         // The last words may take a while; what was begun needs no memory until then.
         self.inbox = Inbox::default();
         self.state = State::Closed;
+    }
+}
+
+/// A command of the handshake. libzmq's PLAIN server writes ERROR with its first two octets as
+/// one (`^RROR`), which is no command at all; it means the same.
+fn handshake_command(body: &[u8]) -> Result<Command<'_>, Error> {
+    const MISSPELT: &[u8] = b"^RROR";
+    match body.strip_prefix(MISSPELT) {
+        Some(data) => Ok(Command {
+            name: Command::ERROR,
+            data,
+        }),
+        None => Ok(Command::read(body)?),
     }
 }

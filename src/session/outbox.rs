@@ -9,8 +9,9 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::spare;
+use crate::security::curve::{Flags, Opener, Sealer};
 use crate::time::Time;
-use crate::wire::{Header, Piece};
+use crate::wire::{Command, Header, Piece};
 
 /// First the line, then the tail. At rest it owns next to no memory.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Outbox {
     since: Time,
     /// Bytes taken since then.
     taken: usize,
+    /// What seals all that is appended, if anything does.
+    sealer: Option<Box<Sealer>>,
 }
 
 #[derive(Debug)]
@@ -62,9 +65,25 @@ impl Outbox {
         self.len += frames.len();
     }
 
+    /// Appends a command.
+    pub(super) fn command(&mut self, now: Time, name: &[u8], data: &[u8]) {
+        self.begin(now);
+        let before = self.tail.len();
+        match &mut self.sealer {
+            None => Command::write(name, data, &mut self.tail),
+            Some(sealer) => {
+                // Names are our own constants, far below 255 bytes.
+                let mut head = vec![u8::try_from(name.len()).unwrap_or(u8::MAX)];
+                head.extend_from_slice(name);
+                sealer.seal(COMMAND, [&head, data], &mut self.tail);
+            }
+        }
+        self.len += self.tail.len() - before;
+    }
+
     /// Appends a PING and remembers where it ends.
-    pub(super) fn ping(&mut self, now: Time, frame: &[u8]) {
-        self.bytes(now, frame);
+    pub(super) fn ping(&mut self, now: Time, data: &[u8]) {
+        self.command(now, Command::PING, data);
         // A PONG that is not in line yet counts when it gets there.
         let pong = self.pong.as_ref().map_or(0, Vec::len);
         self.ping_end = self.written + (self.len - pong) as u64;
@@ -75,9 +94,18 @@ impl Outbox {
         self.written < self.ping_end
     }
 
-    /// The handshake is done: no PONG goes ahead of what waits of it.
-    pub(super) fn opened(&mut self) {
+    /// The handshake is done: no PONG goes ahead of what waits of it, and all that is appended from
+    /// now on is sealed if there is a sealer.
+    pub(super) fn opened(&mut self, sealer: Option<Sealer>) {
         self.pong_end = self.written + self.len as u64;
+        self.sealer = sealer.map(Box::new);
+    }
+
+    /// Whether nothing more can be sealed.
+    pub(super) fn is_spent(&self) -> bool {
+        self.sealer
+            .as_ref()
+            .is_some_and(|sealer| sealer.is_spent(SPARE_NONCES))
     }
 
     /// Appends one message.
@@ -90,6 +118,10 @@ impl Outbox {
             return self.message(now, heads);
         }
         self.begin(now);
+        if let Some(sealer) = self.sealer.take() {
+            self.sealer = Some(self.seal(sealer, pieces));
+            return;
+        }
         let before = self.tail.len();
         for piece in heads {
             write_more(piece, &mut self.tail);
@@ -126,6 +158,42 @@ impl Outbox {
         }
     }
 
+    /// Appends one message, part by part, each sealed by itself.
+    fn seal(&mut self, mut sealer: Box<Sealer>, pieces: &[Piece<'_>]) -> Box<Sealer> {
+        let mut parts = pieces
+            .iter()
+            .flat_map(|piece| {
+                let (one, many) = match piece {
+                    Piece::Part(part) => (Some(*part), None),
+                    Piece::Parts(message) => (None, Some(message.parts())),
+                };
+                one.into_iter().chain(many.into_iter().flatten())
+            })
+            .peekable();
+        while let Some(part) = parts.next() {
+            let room = self.tail.len() + Header::MAX + Opener::OVERHEAD + part.len();
+            if room > spare::SIZE {
+                self.close_tail();
+            }
+            if room > KEEP && self.tail.capacity() < room.min(spare::SIZE) {
+                let mut wide = spare::take();
+                wide.extend_from_slice(&self.tail);
+                self.tail = wide;
+            }
+            let before = self.tail.len();
+            let flags = Flags {
+                more: parts.peek().is_some(),
+                command: false,
+            };
+            sealer.seal(flags, [part, &[]], &mut self.tail);
+            self.len += self.tail.len() - before;
+            if self.tail.len() >= FULL {
+                self.close_tail();
+            }
+        }
+        sealer
+    }
+
     /// Queues a PONG ahead of everything that has not begun. At most one waits in line and one
     /// behind it: a flood of PINGs costs the last context only.
     pub(super) fn pong(&mut self, now: Time, frame: Vec<u8>) {
@@ -142,6 +210,16 @@ impl Outbox {
         let Some(pong) = self.pong.take() else {
             return;
         };
+        if let Some(sealer) = &mut self.sealer {
+            // Sealed frames cannot change places: their nonces count upwards. The one PONG that
+            // waits still costs a flood of PINGs its effect.
+            let before = self.tail.len();
+            let body = pong.get(2..).unwrap_or_default();
+            sealer.seal(COMMAND, [body, &[]], &mut self.tail);
+            self.len = self.len - pong.len() + self.tail.len() - before;
+            self.pong_end = self.written + self.len as u64;
+            return;
+        }
         if self.line.is_empty() && self.front > 0 {
             self.close_tail();
         }
@@ -271,3 +349,9 @@ const FULL: usize = 64 << 10;
 const PROGRESS: usize = 1 << 10;
 /// An idle peer keeps a buffer up to this size.
 const KEEP: usize = 512;
+const COMMAND: Flags = Flags {
+    more: false,
+    command: true,
+};
+/// A connection ends before its last nonces are used: no message must end in its middle.
+const SPARE_NONCES: usize = 1 << 20;

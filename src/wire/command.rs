@@ -24,6 +24,12 @@ pub struct Ping<'a> {
 }
 
 impl<'a> Command<'a> {
+    /// PLAIN and CURVE: the client begins.
+    pub const HELLO: &'static [u8] = b"HELLO";
+    /// PLAIN and CURVE: the server goes on.
+    pub const WELCOME: &'static [u8] = b"WELCOME";
+    /// PLAIN and CURVE: the client says what it is.
+    pub const INITIATE: &'static [u8] = b"INITIATE";
     /// NULL and CURVE handshakes end with it; carries metadata.
     pub const READY: &'static [u8] = b"READY";
     /// A fatal refusal with a reason.
@@ -109,10 +115,16 @@ impl<'a> Command<'a> {
     /// Appends a PING frame. Its TTL travels in tenths of a second and is capped at 65.5 s,
     /// above which libzmq's arithmetic wraps around.
     pub fn write_ping(ttl: Duration, out: &mut Vec<u8>) {
-        let tenths = u16::try_from(ttl.as_millis() / 100)
+        Self::write(Self::PING, &Self::ttl(ttl), out);
+    }
+
+    /// A PING's data without a context.
+    #[must_use]
+    pub fn ttl(ttl: Duration) -> [u8; 2] {
+        u16::try_from(ttl.as_millis() / 100)
             .unwrap_or(u16::MAX)
-            .min(MAX_TTL);
-        Self::write(Self::PING, &tenths.to_be_bytes(), out);
+            .min(MAX_TTL)
+            .to_be_bytes()
     }
 
     /// Appends an ERROR frame; the reason is cut to 255 bytes.

@@ -75,6 +75,11 @@ impl MechanismName {
     /// No security (RFC 37, "The NULL Security Mechanism").
     pub const NULL: Self = Self::new(b"NULL");
 
+    /// A name and a password in the clear (RFC 24).
+    pub const PLAIN: Self = Self::new(b"PLAIN");
+    /// Keys (RFC 25, RFC 26).
+    pub const CURVE: Self = Self::new(b"CURVE");
+
     const fn new(name: &[u8]) -> Self {
         let mut bytes = [0; 20];
         let (head, _) = bytes.split_at_mut(name.len());

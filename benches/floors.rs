@@ -35,8 +35,8 @@ const BATCH: usize = 1000;
 /// Two sessions whose handshake is done.
 fn pair() -> (Session, Session) {
     let config = |kind| Arc::new(session::Config::new(kind));
-    let mut dealer = Session::new(NOW, config(SocketType::Dealer));
-    let mut router = Session::new(NOW, config(SocketType::Router));
+    let mut dealer = Session::new(NOW, config(SocketType::Dealer), [0; 32]);
+    let mut router = Session::new(NOW, config(SocketType::Router), [0; 32]);
     while !(dealer.is_open() && router.is_open()) {
         carry(&mut dealer, &mut router);
         carry(&mut router, &mut dealer);

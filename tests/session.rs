@@ -22,3 +22,5 @@ mod messages;
 mod outbox;
 #[path = "session/pulse.rs"]
 mod pulse;
+#[path = "session/secure.rs"]
+mod secure;

@@ -181,7 +181,7 @@ fn expected(vector: &Vector) -> Vec<String> {
 
 /// The session's own account of the vector's bytes, given in pieces of these lengths.
 fn hear(vector: &Vector, lens: &[usize]) -> Vec<String> {
-    let mut session = Session::new(Time::ZERO, Arc::new(Config::new(vector.ours)));
+    let mut session = Session::new(Time::ZERO, Arc::new(Config::new(vector.ours)), [0; 32]);
     let before = match &vector.after[..] {
         "nothing" => Vec::new(),
         "greeting" => greeting(),

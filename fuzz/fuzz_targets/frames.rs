@@ -47,7 +47,11 @@ fn hear(data: &[u8], step: usize) -> (Vec<Heard>, Option<Error>) {
 }
 
 fn open() -> Session {
-    let mut session = Session::new(Time::ZERO, Arc::new(Config::new(SocketType::Router)));
+    let mut session = Session::new(
+        Time::ZERO,
+        Arc::new(Config::new(SocketType::Router)),
+        [0; 32],
+    );
     let greeting = Greeting {
         minor: 1,
         mechanism: MechanismName::NULL,

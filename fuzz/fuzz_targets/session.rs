@@ -52,7 +52,7 @@ struct Side {
 impl Side {
     fn new(kind: SocketType) -> Self {
         Self {
-            session: Session::new(Time::ZERO, Arc::new(Config::new(kind))),
+            session: Session::new(Time::ZERO, Arc::new(Config::new(kind)), [0; 32]),
             stream: Vec::new(),
             over: false,
         }

@@ -1,9 +1,13 @@
 //! Who may come in: a peer's credentials in, a verdict out.
 
 use std::fmt::Debug;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use crate::security::{Credentials, User, Verdict};
 
@@ -32,3 +36,26 @@ pub trait Authenticator: Debug + Send + Sync {
         true
     }
 }
+
+/// Asks an authenticator, and takes whatever goes wrong for a no: without one the peer is denied,
+/// and a panic or `limit` running out end the handshake without a word.
+pub(crate) async fn verdict(
+    authenticator: Option<Arc<dyn Authenticator>>,
+    request: Request,
+    limit: Duration,
+) -> Verdict {
+    let Some(authenticator) = authenticator else {
+        return Verdict::Deny;
+    };
+    // `check` itself is called by the first poll, for it may panic as well.
+    let mut asked = std::pin::pin!(async { authenticator.check(request).await });
+    let caught = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| asked.as_mut().poll(cx)));
+        polled.unwrap_or(Poll::Ready(Verdict::Later))
+    });
+    let answered = tokio::time::timeout(limit, caught).await;
+    answered.unwrap_or(Verdict::Later)
+}
+
+/// How often those who are in are looked at again.
+pub(crate) const REVIEW: Duration = Duration::from_secs(1);

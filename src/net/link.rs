@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
-use super::{Clock, ReadHalf, Transport, WriteHalf, dial};
+use super::{Clock, ReadHalf, Transport, WriteHalf, dial, entropy};
 use crate::session::{self, Heard, Session};
 use crate::time::Time;
 use crate::wire::{Endpoint, Piece};
@@ -99,11 +99,12 @@ impl Link {
         let limit = config.limits.handshake_time;
         let dialed = tokio::time::timeout(limit, dial(endpoint, &Transport::default())).await;
         let (reader, writer) = dialed.map_err(|_| LinkError::Timeout { limit })??;
+        let seed = entropy()?;
         let now = clock.now();
         Ok(Self {
             clock,
             heard_at: now,
-            session: Session::new(now, config),
+            session: Session::new(now, config, seed),
             reader,
             writer,
             input: vec![0; INPUT],

@@ -1,6 +1,7 @@
 //! Streams, clocks and waiting: what the deciding floors are kept free of. From here up, code
 //! does things.
 
+mod allowance;
 mod clock;
 mod dial;
 mod link;
@@ -10,6 +11,7 @@ mod redial;
 mod stream;
 mod transport;
 
+pub use allowance::Allowance;
 pub use clock::Clock;
 pub use dial::dial;
 pub use link::{Link, LinkError};

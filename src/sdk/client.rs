@@ -17,6 +17,7 @@ use super::speech::{self, Dialect};
 use crate::limits::Limits;
 use crate::net::{Clock, entropy};
 use crate::protocol::Name;
+use crate::security::Security;
 use crate::wire::{Endpoint, EndpointError, Message, Properties, PropertyError, push_property};
 
 /// A client of a broker. Cheap to clone; all clones share one connection, which is made in the
@@ -43,6 +44,7 @@ pub struct ClientBuilder {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) dialect: Dialect,
     pub(super) limits: Limits,
+    pub(super) security: Security,
     ttl: Duration,
     outstanding: usize,
 }
@@ -79,6 +81,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn max_outstanding(mut self, calls: usize) -> Self {
         self.outstanding = calls.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How the broker is to be spoken to, and who we are: NULL unless told otherwise. Servers'
+    /// sides have no place here.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
         self
     }
 
@@ -130,6 +140,7 @@ impl Client {
         Ok(ClientBuilder {
             endpoints: vec![endpoint.parse()?],
             dialect: Dialect::default(),
+            security: Security::Null,
             limits: Limits::default(),
             ttl: Duration::from_secs(30),
             outstanding: 1024,

@@ -118,6 +118,7 @@ pub(super) async fn run(
         endpoints,
         dialect,
         limits,
+        security,
         ..
     } = settings;
     let clock = Clock::start();
@@ -129,7 +130,7 @@ pub(super) async fn run(
     let mut driver = Driver {
         clock,
         dialect,
-        config: session_config(&limits, Some(HEARTBEAT)),
+        config: session_config(&limits, security, Some(HEARTBEAT)),
         full: HIGH_WATER.min(limits.outbox),
         limits,
         ledger: Ledger::new(window),
@@ -376,7 +377,10 @@ impl Driver {
         loop {
             match next {
                 Ok(Some(Heard::Message(message))) => self.message(message),
-                Ok(Some(Heard::Open(_) | Heard::Sign | Heard::Subscription { .. })) => {}
+                // A client is never asked who its broker is.
+                Ok(Some(
+                    Heard::Open(_) | Heard::Sign | Heard::Subscription { .. } | Heard::Asks(_),
+                )) => {}
                 Ok(None) => break,
                 Err(error) => {
                     if matches!(which, Which::Current) {

@@ -39,19 +39,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::Limits;
+use crate::security::Security;
 use crate::session::{self, Heartbeat};
 use crate::wire::SocketType;
 
 /// What clients and workers are on the wire: a DEALER. A body that fits what its sender may send
 /// can be a little longer on its way from a broker, with another header in front: that is no
 /// reason to close.
-fn session_config(limits: &Limits, heartbeat: Option<Heartbeat>) -> Arc<session::Config> {
+fn session_config(
+    limits: &Limits,
+    security: Security,
+    heartbeat: Option<Heartbeat>,
+) -> Arc<session::Config> {
     Arc::new(session::Config {
         limits: Limits {
             message: limits.message.saturating_add(limits.header),
             parts: limits.parts.saturating_add(limits.envelope),
             ..limits.clone()
         },
+        security,
         heartbeat,
         ..session::Config::new(SocketType::Dealer)
     })

@@ -57,7 +57,7 @@ impl Station {
         };
         Ok(Self {
             presence,
-            config: session_config(&settings.limits, Some(HEARTBEAT)),
+            config: session_config(&settings.limits, settings.security.clone(), Some(HEARTBEAT)),
             clock: Clock::start(),
             route: Route::new(settings.endpoints.clone(), Backoff::new(entropy()?)),
             settings,

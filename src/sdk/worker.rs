@@ -18,6 +18,7 @@ use super::station::Station;
 use crate::limits::Limits;
 use crate::net::Clock;
 use crate::protocol::Name;
+use crate::security::Security;
 use crate::time::Time;
 use crate::wire::{Endpoint, EndpointError, Message, Properties};
 
@@ -110,6 +111,7 @@ pub struct WorkerBuilder {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) dialect: Dialect,
     pub(super) limits: Limits,
+    pub(super) security: Security,
     pub(super) name: Name,
     pub(super) capacity: u16,
     pub(super) heartbeat: Duration,
@@ -194,6 +196,14 @@ impl WorkerBuilder {
     #[must_use]
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
+        self
+    }
+
+    /// How the broker is to be spoken to, and who we are: NULL unless told otherwise. Servers'
+    /// sides have no place here.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
         self
     }
 
@@ -286,6 +296,7 @@ impl Worker {
             endpoints: vec![endpoint.parse()?],
             dialect: Dialect::default(),
             limits: Limits::default(),
+            security: Security::Null,
             name: Name::default(),
             capacity: 1,
             heartbeat: Duration::from_millis(2500),

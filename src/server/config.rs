@@ -1,8 +1,11 @@
 //! What a server is told before it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Authenticator;
 use crate::broker;
+use crate::security::Security;
 use crate::wire::Endpoint;
 
 /// The server's settings.
@@ -12,6 +15,10 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// The broker's own settings, its limits among them.
     pub broker: broker::Config,
+    /// The mechanism at all endpoints, and our side of it.
+    pub security: Security,
+    /// Says who may come in, if the mechanism [asks](Security::asks). Without one nobody may.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// What may still finish when the server is told to stop has this long.
     pub drain_timeout: Duration,
     /// What Majordomo clients get instead of silence when the broker has only an error for them;
@@ -24,6 +31,8 @@ impl Default for Config {
         Self {
             endpoints: Vec::new(),
             broker: broker::Config::default(),
+            security: Security::Null,
+            authenticator: None,
             drain_timeout: Duration::from_secs(30),
             majordomo_error_body: None,
         }

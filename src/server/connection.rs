@@ -5,12 +5,14 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
 use super::shard::{Connection, End, LINGER, Shard};
+use crate::auth::{self, Authenticator, Request};
 use crate::broker::PeerId;
 use crate::net::{Listener, ReadHalf};
 
@@ -67,6 +69,10 @@ async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
         match next {
             Next::Over => break,
             Next::Held => wait_held(shard, id, &reader).await,
+            Next::Asks(authenticator, request, limit) => {
+                let verdict = auth::verdict(authenticator, request, limit).await;
+                shard.borrow_mut().judged(id, verdict);
+            }
         }
     }
     let over = shard.borrow_mut().remove(id);
@@ -81,6 +87,8 @@ async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
 enum Next {
     Over,
     Held,
+    /// Somebody has to say whether the peer may come in, within a time.
+    Asks(Option<Arc<dyn Authenticator>>, Request, Duration),
 }
 
 /// One turn of a connection: everything that is there, up to a buffer full.
@@ -121,6 +129,10 @@ fn poll(
         }
         if connection.held {
             break Poll::Ready(Next::Held);
+        }
+        if let Some(credentials) = connection.asks.take() {
+            let (authenticator, request, limit) = shard.question(id, credentials);
+            break Poll::Ready(Next::Asks(authenticator, request, limit));
         }
         let mut buf = ReadBuf::new(&mut scratch);
         match reader.poll_read(cx, &mut buf) {

@@ -140,6 +140,9 @@ pub(super) fn end(address: Address, end: &Option<End>) {
         Some(End::Io(error)) => tracing::debug!(peer = %address, %error, "connection broken"),
         Some(End::Broker) => tracing::info!(peer = %address, "connection closed by the broker"),
         Some(End::Evicted) => tracing::debug!(peer = %address, "handshake given up for newer ones"),
+        Some(End::Revoked) => {
+            tracing::info!(peer = %address, "connection closed: its user is not allowed in any more");
+        }
         Some(End::Memory) => {
             tracing::warn!(peer = %address, "connection closed: its unfinished message was the largest")
         }

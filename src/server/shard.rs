@@ -14,10 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Config, admin, descriptors, log};
+use crate::auth::{Authenticator, REVIEW, Request};
 use crate::broker::{Action, Broker, Event, PeerId, Query};
 use crate::limits::Limits;
-use crate::net::{Address, Clock, Pending, Ticket, WriteHalf};
+use crate::net::{Address, Allowance, Clock, Pending, Ticket, WriteHalf, entropy};
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
+use crate::security::{Credentials, Security, User, Verdict};
 use crate::session::{self, Heard, Heartbeat, Session};
 use crate::time::{Time, earliest};
 use crate::wire::{Message, Piece, SocketType};
@@ -29,6 +31,10 @@ pub(super) struct Shard {
     clock: Clock,
     limits: Limits,
     session: Arc<session::Config>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    /// When those who are in are looked at again.
+    review_at: Option<Time>,
+    allowance: Allowance,
     majordomo_error_body: Option<String>,
     connections: Vec<Place>,
     free: Vec<u32>,
@@ -70,6 +76,10 @@ pub(super) struct Connection {
     pub(super) session: Session,
     pub(super) writer: WriteHalf,
     kind: SocketType,
+    /// As whom the peer was let in.
+    user: Option<User>,
+    /// What it has shown, until somebody says whether it may come in.
+    pub(super) asks: Option<Credentials>,
     pending: Option<Ticket>,
     /// Stands in the list of those to write.
     dirty: bool,
@@ -104,6 +114,8 @@ pub(super) enum End {
     Broker,
     /// It made place for newer ones before its handshake was done.
     Evicted,
+    /// Whoever let it in would not do so any more.
+    Revoked,
     /// It held the most of what there was too much of.
     Memory,
     /// The server is done.
@@ -143,12 +155,16 @@ impl Shard {
             .min(descriptors::room(super::raise_descriptor_limit()));
         let session = session::Config {
             limits: limits.clone(),
+            security: config.security,
             ..session::Config::new(SocketType::Router)
         };
         Self {
             broker,
             clock: Clock::start(),
             session: Arc::new(session),
+            review_at: config.authenticator.is_some().then_some(Time::ZERO),
+            authenticator: config.authenticator,
+            allowance: Allowance::default(),
             majordomo_error_body: config.majordomo_error_body,
             connections: Vec::new(),
             free: Vec::new(),
@@ -181,10 +197,15 @@ impl Shard {
             .limits
             .connections_per_address
             .is_some_and(|limit| ip.is_some() && here >= limit);
-        if self.open >= self.limits.connections || crowded || self.drained {
+        let now = self.clock.now();
+        // Others cost nothing before they have shown who they are.
+        let costly = matches!(self.session.security, Security::CurveServer { .. });
+        let flood = costly && ip.is_some_and(|ip| !self.allowance.take(now, ip));
+        if self.open >= self.limits.connections || crowded || flood || self.drained {
             self.totals.refused += 1;
             return None;
         }
+        let seed = entropy().ok()?;
         self.open += 1;
         self.totals.accepted += 1;
         if let Some(ip) = ip {
@@ -194,7 +215,6 @@ impl Shard {
             self.connections.push(Place::default());
             u32::try_from(self.connections.len() - 1).unwrap_or(u32::MAX)
         });
-        let now = self.clock.now();
         let generation = self
             .connections
             .get(place as usize)
@@ -204,9 +224,11 @@ impl Shard {
         let connection = Connection {
             id,
             address,
-            session: Session::new(now, Arc::clone(&self.session)),
+            session: Session::new(now, Arc::clone(&self.session), seed),
             writer,
             kind: SocketType::Dealer,
+            user: None,
+            asks: None,
             pending: Some(ticket),
             dirty: false,
             blocked: false,
@@ -296,12 +318,71 @@ impl Shard {
         self.touched(id);
     }
 
+    /// What is to be asked about a peer, of whom, and how long that may take.
+    pub(super) fn question(
+        &mut self,
+        id: PeerId,
+        credentials: Credentials,
+    ) -> (Option<Arc<dyn Authenticator>>, Request, Duration) {
+        let address = self.connection(id).and_then(|c| ip_of(c.address));
+        let request = Request {
+            credentials,
+            address,
+        };
+        let limit = self.limits.handshake_time;
+        (self.authenticator.clone(), request, limit)
+    }
+
+    /// Somebody has said whether a peer may come in.
+    pub(super) fn judged(&mut self, id: PeerId, verdict: Verdict) {
+        let now = self.clock.now();
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        match connection.session.judge(now, verdict) {
+            Ok(Some(heard)) => self.heard(now, id, heard),
+            Ok(None) => {}
+            Err(error) => self.finish(id, End::Session(error)),
+        }
+        self.touched(id);
+    }
+
+    /// Cuts those off who would not be let in any more.
+    fn review(&mut self, now: Time) {
+        let Some(authenticator) = self.authenticator.clone() else {
+            return;
+        };
+        if self.review_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.review_at = Some(now + REVIEW);
+        let revoked: Vec<PeerId> = self
+            .connections
+            .iter()
+            .filter_map(|place| place.connection.as_deref())
+            .filter(|connection| {
+                let user = connection.user.as_ref();
+                user.is_some_and(|user| !authenticator.admits_still(user))
+            })
+            .map(|connection| connection.id)
+            .collect();
+        for id in revoked {
+            self.finish(id, End::Revoked);
+        }
+    }
+
     fn heard(&mut self, now: Time, id: PeerId, heard: Heard) {
         match heard {
+            Heard::Asks(credentials) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.asks = Some(credentials);
+                }
+            }
             Heard::Open(peer) => {
                 tracing::debug!(peer = id.place, kind = %peer.metadata.kind, "connection open");
                 if let Some(connection) = self.connection(id) {
                     connection.kind = peer.metadata.kind;
+                    connection.user = peer.user;
                     if let Some(ticket) = connection.pending.take() {
                         self.pending.remove(ticket);
                     }
@@ -610,6 +691,7 @@ impl Shard {
 
     /// Does what time demands.
     fn wake_due(&mut self, now: Time) {
+        self.review(now);
         if self.broker.deadline().is_some_and(|at| at <= now) {
             self.decide(now, Event::Woke);
         }
@@ -697,10 +779,9 @@ impl Shard {
     }
 
     fn next_wake(&self) -> Option<Time> {
-        earliest(
-            self.broker.deadline(),
-            self.timers.peek().map(|Reverse((at, _))| *at),
-        )
+        let review = self.review_at.filter(|_| self.open > 0);
+        let due = earliest(self.broker.deadline(), review);
+        earliest(due, self.timers.peek().map(|Reverse((at, _))| *at))
     }
 
     /// Ends every connection, once everything is said.

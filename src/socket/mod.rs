@@ -435,6 +435,7 @@ impl Socket {
         use std::sync::atomic::Ordering;
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if !self.driven.swap(true, Ordering::AcqRel) {
+            self.hub.lock().runtime = Some(runtime.clone());
             runtime.spawn(driver::drive(Arc::clone(&self.hub), runtime.clone()));
         }
         Ok(runtime)

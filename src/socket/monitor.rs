@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::security::User;
 use crate::session;
 use crate::wire::{Endpoint, SocketType};
 
@@ -93,6 +94,8 @@ pub enum Event {
         /// What else it says of itself: `X-` properties and the like, as they came (METADATA).
         /// Nobody has checked them.
         properties: Vec<(bytes::Bytes, bytes::Bytes)>,
+        /// As whom it was let in, if the mechanism asks.
+        user: Option<User>,
     },
     /// The handshake failed (HANDSHAKE_FAILED_NO_DETAIL, _PROTOCOL, _AUTH). It is the
     /// connection's end.
@@ -142,6 +145,9 @@ pub enum Reason {
     /// We closed it: `disconnect`, or the socket's end.
     #[error("closed by this side")]
     Local,
+    /// Whoever let it in would not do so any more.
+    #[error("not allowed in any more")]
+    Revoked,
     /// Too many handshakes were under way.
     #[error("too many handshakes under way")]
     Crowd,
@@ -157,6 +163,9 @@ pub enum Limit {
     /// From one address.
     #[error("too many connections from one address")]
     Address,
+    /// More handshakes from one address than there is processor time for.
+    #[error("too many handshakes from one address")]
+    Handshakes,
 }
 
 /// A stream of [`Event`]s, from [`Socket::monitor`](super::Socket::monitor) on. It never holds

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::auth::Authenticator;
 use crate::limits::Limits;
 use crate::net::{Backoff, Transport};
 use crate::pattern::{self, Handover, Verbose};
+use crate::security::Security;
 use crate::session::{self, Heartbeat};
 use crate::wire::{Message, Metadata, SocketType};
 
@@ -76,6 +78,10 @@ pub struct Options {
     /// the number of connections. What concerns brokers is not used, nor are `outbox` and
     /// `stall_time`: what waits is bounded by `send_messages` and `send_bytes`.
     pub limits: Limits,
+    /// The mechanism over tcp and ipc, and our side of it; inproc has none.
+    pub security: Security,
+    /// Says who may come in, if the mechanism [asks](Security::asks). Without one nobody may.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Sees all bytes of all streams.
     pub tap: Option<Arc<dyn Tap>>,
 }
@@ -144,6 +150,8 @@ impl Default for Options {
                 handshake_time: Duration::from_secs(30),
                 ..Limits::default()
             },
+            security: Security::Null,
+            authenticator: None,
             tap: None,
         }
     }
@@ -155,6 +163,7 @@ impl Options {
         Arc::new(session::Config {
             identity: self.identity.clone(),
             properties: self.metadata.clone(),
+            security: self.security.clone(),
             heartbeat: self.heartbeat.map(|heartbeat| Heartbeat {
                 timeout: match heartbeat.timeout {
                     Duration::ZERO => heartbeat.interval,

@@ -14,6 +14,7 @@ use super::monitor::Reason;
 use super::options::Options;
 use super::ready::{Bell, Ready};
 use crate::net::{ReadHalf, Ticket, WriteHalf};
+use crate::security::User;
 use crate::session::Session;
 use crate::time::Time;
 use crate::wire::{Endpoint, Message};
@@ -30,6 +31,10 @@ pub(super) struct Pipe {
     pub(super) link: Option<Link>,
     /// The handshake is done.
     pub(super) open: bool,
+    /// As whom the peer was let in.
+    pub(super) user: Option<User>,
+    /// Finds out whether it may come in.
+    pub(super) asking: Option<AbortHandle>,
     /// The pattern knows it.
     pub(super) member: bool,
     /// The pattern holds it for full.
@@ -110,6 +115,8 @@ impl Pipe {
             connection: 0,
             link: None,
             open: false,
+            user: None,
+            asking: None,
             member: false,
             full: false,
             queue: VecDeque::new(),

@@ -44,7 +44,11 @@ fn all_121_pairs_of_socket_types_end_as_the_table_says() {
             assert_eq!(pair.a.error, expected);
             if open {
                 let metadata = Metadata::of(theirs);
-                let peer = Peer { minor: 1, metadata };
+                let peer = Peer {
+                    minor: 1,
+                    metadata,
+                    user: None,
+                };
                 assert_eq!(pair.a.heard, [Heard::Open(peer)]);
             }
         }
@@ -119,7 +123,14 @@ fn identity_and_properties_arrive_as_they_were_set() {
     };
     let mut pair = Pair::new(config, Config::new(SocketType::Router));
     pair.settle(7);
-    assert_eq!(pair.b.heard, [Heard::Open(Peer { minor: 1, metadata })]);
+    assert_eq!(
+        pair.b.heard,
+        [Heard::Open(Peer {
+            minor: 1,
+            metadata,
+            user: None
+        })]
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use scale0::security::Verdict;
 use scale0::session::{Config, Error, Heard, Session};
 use scale0::time::Time;
 use scale0::wire::{Command, Greeting, Header, MechanismName, Message, Metadata, SocketType};
@@ -15,15 +16,22 @@ pub(crate) struct End {
     pub(crate) heard: Vec<Heard>,
     pub(crate) error: Option<Error>,
     pub(crate) now: Time,
+    /// What it is told when it asks about its peer; without one it waits.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl End {
     pub(crate) fn new(config: Config) -> Self {
+        Self::seeded(config, [0; 32])
+    }
+
+    pub(crate) fn seeded(config: Config, seed: [u8; 32]) -> Self {
         Self {
-            session: Session::new(Time::ZERO, Arc::new(config)),
+            session: Session::new(Time::ZERO, Arc::new(config), seed),
             heard: Vec::new(),
             error: None,
             now: Time::ZERO,
+            verdict: None,
         }
     }
 
@@ -48,11 +56,26 @@ impl End {
             match self.session.receive(self.now, &mut bytes) {
                 Ok(Some(heard)) => {
                     assert!(bytes.len() < before, "something from nothing");
+                    let asks = matches!(heard, Heard::Asks(_));
                     self.heard.push(heard);
+                    if asks && let Some(verdict) = self.verdict.clone() {
+                        self.judge(verdict);
+                        if self.error.is_some() {
+                            return;
+                        }
+                    }
                 }
                 Ok(None) => break assert!(bytes.is_empty(), "bytes left without a reason"),
                 Err(error) => break self.error = Some(error),
             }
+        }
+    }
+
+    /// Tells the session what it has asked for.
+    pub(crate) fn judge(&mut self, verdict: Verdict) {
+        match self.session.judge(self.now, verdict) {
+            Ok(heard) => self.heard.extend(heard),
+            Err(error) => self.error = Some(error),
         }
     }
 
@@ -137,8 +160,8 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(a: Config, b: Config) -> Self {
         Self {
-            a: End::new(a),
-            b: End::new(b),
+            a: End::seeded(a, [1; 32]),
+            b: End::seeded(b, [2; 32]),
         }
     }
 

@@ -142,7 +142,7 @@ impl Line {
         config.limits.outbox = usize::MAX;
         let mut line = Self {
             clock,
-            session: Session::new(clock.now(), Arc::new(config)),
+            session: Session::new(clock.now(), Arc::new(config), [0; 32]),
             reader,
             writer,
             input: vec![0; 64 << 10],

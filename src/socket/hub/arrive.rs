@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::State;
-use crate::net::{Address, ReadHalf, WriteHalf};
+use crate::net::{Address, ReadHalf, WriteHalf, entropy};
 use crate::pattern::{In, Out, row};
 use crate::session::Session;
 use crate::socket::inproc::Item;
@@ -168,7 +168,10 @@ impl State {
 
     pub(super) fn start(&mut self, slot: u32, reader: ReadHalf, writer: WriteHalf) {
         self.now = self.clock.now();
-        let session = Session::new(self.now, Arc::clone(&self.session));
+        let Ok(seed) = entropy() else {
+            return;
+        };
+        let session = Session::new(self.now, Arc::clone(&self.session), seed);
         let Some(pipe) = self.pipes.get_mut(slot) else {
             return;
         };
@@ -194,17 +197,20 @@ impl State {
             self.pending.remove(ticket);
         }
         let (early, leaving) = (pipe.member, pipe.leaving.is_some());
+        let user = pipe.user.clone();
+        let bearer = user.as_ref().map(|user| &user.name);
+        let bearer = bearer.filter(|name| !name.is_empty());
         let mut name = match &pipe.origin {
             Origin::Connected { name, .. } if !name.is_empty() => name.clone(),
             _ => peer.identity.clone(),
         };
         if !early && !leaving {
             // What the old bearer of a name has sent still comes under it.
-            let heir = self.pattern.displaces(slot, &name, None);
+            let heir = self.pattern.displaces(slot, &name, bearer);
             if let Some(old) = heir {
                 self.lose(old, Reason::HandedOver);
             }
-            match self.pattern.join(slot, &name, None) {
+            match self.pattern.join(slot, &name, bearer) {
                 Ok(welcome) => {
                     if let Some(displaced) = welcome.displaced {
                         self.lose(displaced, Reason::HandedOver);
@@ -230,6 +236,7 @@ impl State {
             peer: peer.kind,
             identity: name,
             properties: peer.others.clone(),
+            user,
         });
         self.soon(slot);
         if matches!(row(self.kind).0, Out::Upstream) || matches!(row(self.kind).1, In::Filter) {

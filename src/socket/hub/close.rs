@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Bound, Closing, State};
+use crate::auth::REVIEW;
 use crate::socket::inproc;
 use crate::socket::monitor::{Event, Reason};
 use crate::socket::pipe::Link;
@@ -32,8 +33,10 @@ impl State {
             return;
         }
         self.wake_at = None;
+        self.review();
         let slots: Vec<u32> = self.pipes.iter().map(|(slot, _)| slot).collect();
-        let mut next = (!slots.is_empty()).then_some(self.now + LOOK);
+        let look = if self.reviews() { REVIEW } else { LOOK };
+        let mut next = (!slots.is_empty()).then_some(self.now + look);
         for slot in slots {
             self.part_from(slot);
             let Some(pipe) = self.pipes.get_mut(slot) else {

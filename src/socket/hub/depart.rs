@@ -80,6 +80,10 @@ impl State {
                 }
             }
         }
+        if let Some(asking) = pipe.asking.take() {
+            asking.abort();
+        }
+        pipe.user = None;
         pipe.open = false;
         pipe.member = false;
         (pipe.in_outbox, pipe.blocked, pipe.dirty) = (0, false, false);

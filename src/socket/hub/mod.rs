@@ -7,6 +7,7 @@
 mod arrive;
 mod close;
 mod depart;
+mod enter;
 mod local;
 mod receive;
 mod send;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -87,6 +89,10 @@ pub(super) struct State {
     pub(super) closing: Option<Closing>,
     /// Streams that say farewell: their readers.
     pub(super) parting: Vec<ReadHalf>,
+    /// Where those run who find out who may come in.
+    pub(super) runtime: Option<Handle>,
+    /// When those who are in were last looked at.
+    reviewed_at: Time,
     steps: u32,
     /// How often a pipe has got room or lost its link: what was true before may not be any more.
     changes: u64,
@@ -189,6 +195,8 @@ impl Hub {
             astray: Vec::new(),
             closing: None,
             parting: Vec::new(),
+            runtime: None,
+            reviewed_at: Time::ZERO,
             steps: 0,
             changes: 0,
             options,

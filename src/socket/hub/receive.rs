@@ -228,6 +228,10 @@ impl State {
                 Ok(None) => {}
                 Ok(Some(Heard::Message(message))) => return Next::Message(message),
                 Ok(Some(Heard::Open(peer))) => self.opened(slot, &peer.metadata),
+                Ok(Some(Heard::Asks(credentials))) => {
+                    self.touch(slot);
+                    self.ask(slot, credentials);
+                }
                 Ok(Some(Heard::Subscription { on, topic })) => {
                     self.counters.ignored += u64::from(
                         self.pattern.subscription(slot, on, &topic) != Taken::Subscription,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use scale0::security::User;
 use scale0::socket::{Event, Socket};
 use scale0::wire::printable;
 use tokio::task::JoinHandle;
@@ -69,9 +70,11 @@ fn line(event: &Event) -> String {
             peer,
             identity,
             properties,
+            user,
         } => format!(
-            "opened {connection} {endpoint} with {peer}{}{}",
+            "opened {connection} {endpoint} with {peer}{}{}{}",
             name(identity),
+            admitted(user.as_ref()),
             says(properties)
         ),
         Event::HandshakeFailed {
@@ -87,6 +90,12 @@ fn line(event: &Event) -> String {
         Event::Missed(events) => format!("missed {events}"),
         other => format!("{other:?}"),
     }
+}
+
+/// As whom a peer was let in: ` user ann`.
+fn admitted(user: Option<&User>) -> String {
+    user.map(|user| format!(" user {}", user.name.escape_ascii()))
+        .unwrap_or_default()
 }
 
 /// What else a peer says of itself: ` X-Room=kitchen`.

@@ -406,7 +406,9 @@ fn commands_travel_sealed() {
         pair.settle(usize::MAX);
     }
     assert_eq!(pair.b.error, None);
-    pair.b.pass(Duration::from_secs(5));
+    pair.b.pass(Duration::from_secs(1));
+    pair.b.drain();
+    pair.b.pass(Duration::from_secs(1));
     assert_eq!(pair.b.error, Some(Error::Silent));
 }
 
@@ -553,6 +555,16 @@ fn said(make: fn() -> Pair) -> (Vec<u8>, Vec<Heard>) {
     (all, pair.b.heard)
 }
 
+/// Without the one thing that comes from the greeting, which nobody protects: the minor version.
+fn sealed(mut heard: Vec<Heard>) -> Vec<Heard> {
+    for heard in &mut heard {
+        if let Heard::Open(peer) = heard {
+            peer.minor = 1;
+        }
+    }
+    heard
+}
+
 /// The same server again: what it draws is the same, so what the client said fits.
 fn server(make: fn() -> Pair) -> End {
     make().b
@@ -582,9 +594,8 @@ fn no_flipped_bit_lets_somebody_else_in_or_changes_a_sealed_message() {
         end.feed(&flipped);
         let count = end.heard.len();
         assert!(
-            end.heard[..] == heard[..count],
-            "bit {bit}: {:?}",
-            end.heard
+            sealed(end.heard) == sealed(heard[..count].to_vec()),
+            "bit {bit}"
         );
     }
     // PLAIN protects nothing; it only must not fall over.
@@ -624,7 +635,10 @@ fn the_client_takes_no_flipped_bit_from_its_server_either() {
         let mut end = curve().a;
         end.feed(&flipped);
         let count = end.heard.len();
-        assert!(end.heard[..] == heard[..count], "bit {bit}");
+        assert!(
+            sealed(end.heard) == sealed(heard[..count].to_vec()),
+            "bit {bit}"
+        );
     }
 }
 

@@ -3,36 +3,13 @@
 
 use std::time::Duration;
 
-use scale0::socket::{Event, Message, Monitor, Options, Socket, SocketType};
+use scale0::socket::{Event, Message, Monitor, Socket, SocketType};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
+use crate::mechanism::Mechanism;
 use crate::process::Process;
 use crate::role::{Implementation, Shape, describe};
-
-/// Security mechanisms: each is one more column of the matrix.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Mechanism {
-    Null,
-}
-
-impl Mechanism {
-    pub(crate) const ALL: [Self; 1] = [Self::Null];
-
-    /// What our socket needs for it.
-    pub(crate) fn options(self) -> Options {
-        match self {
-            Self::Null => Options::default(),
-        }
-    }
-
-    /// What theirs needs for it.
-    fn word(self) -> String {
-        match self {
-            Self::Null => "mechanism=null".to_owned(),
-        }
-    }
-}
 
 /// Which of the two sockets binds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,7 +46,14 @@ enum Flow {
 impl Conversation<'_> {
     /// Has it, within a minute.
     pub(crate) async fn hold(&self) {
-        let name = format!("{:?}-{:?}, {:?} bind", self.ours, self.theirs, self.binds);
+        let Self {
+            ours,
+            theirs,
+            binds,
+            mechanism,
+            ..
+        } = self;
+        let name = format!("{ours:?}-{theirs:?}, {binds:?} bind, {mechanism:?}");
         println!("{name}");
         timeout(PATIENCE, self.talk())
             .await
@@ -127,7 +111,6 @@ impl Conversation<'_> {
     async fn meet(&self, socket: &Socket) -> Process {
         let mut words = vec![
             format!("type={}", self.theirs.name()),
-            self.mechanism.word(),
             format!(
                 "shapes={}",
                 self.shapes
@@ -137,6 +120,7 @@ impl Conversation<'_> {
                     .join(",")
             ),
         ];
+        words.extend(self.mechanism.words());
         words.extend(self.words().iter().map(|&word| word.to_owned()));
         match self.binds {
             Binds::Ours => {

@@ -3,7 +3,8 @@
 use scale0::socket::SocketType::{self, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub};
 use scale0::socket::{Event, Socket};
 
-use crate::conversation::{Binds, Conversation, Mechanism, event, line};
+use crate::conversation::{Binds, Conversation, event, line};
+use crate::mechanism::Mechanism;
 use crate::peers::{Compiled, Node, Python};
 use crate::process::Process;
 use crate::role::{Implementation, some};
@@ -13,20 +14,20 @@ async fn zeromq_js_talks_with_every_type() {
     let Some(node) = Node::find() else {
         return;
     };
-    hold(&Implementation::Node(node), &PAIRS).await;
+    hold(&Implementation::Node(node), &PAIRS, &WITHOUT_ZAP).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_c_program_over_libzmq_talks_with_every_type() {
     if let Some(program) = Compiled::c() {
-        hold(&program_at(&program), &PAIRS).await;
+        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn czmq_talks_with_every_type() {
     if let Some(program) = Compiled::czmq() {
-        hold(&program_at(&program), &PAIRS).await;
+        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP).await;
     }
 }
 
@@ -73,7 +74,7 @@ async fn omq_rzmq_and_zeromq_rs_talk_with_us() {
     for implementation in ["omq", "rzmq", "zeromq"] {
         println!("{implementation}");
         let program = vec![program.display().to_string(), implementation.to_owned()];
-        hold(&Implementation::Program(program), &FEW).await;
+        hold(&Implementation::Program(program), &FEW, &[Mechanism::Null]).await;
     }
 }
 
@@ -81,13 +82,16 @@ fn program_at(path: &std::path::Path) -> Implementation {
     Implementation::Program(vec![path.display().to_string()])
 }
 
-/// Every pair, whoever binds.
-async fn hold(with: &Implementation, pairs: &[(SocketType, SocketType)]) {
-    for &(ours, theirs) in pairs {
+/// Every pair, whoever binds, and whatever the mechanism.
+async fn hold(with: &Implementation, pairs: &[(SocketType, SocketType)], mechanisms: &[Mechanism]) {
+    let mechanisms = mechanisms
+        .iter()
+        .flat_map(|m| pairs.iter().map(move |pair| (*m, *pair)));
+    for (mechanism, (ours, theirs)) in mechanisms {
         for binds in [Binds::Ours, Binds::Theirs] {
             let conversation = Conversation {
                 with,
-                mechanism: Mechanism::Null,
+                mechanism,
                 ours,
                 theirs,
                 binds,
@@ -102,6 +106,13 @@ async fn hold(with: &Implementation, pairs: &[(SocketType, SocketType)]) {
     }
 }
 
+/// Without a ZAP handler libzmq's PLAIN server lets nobody in, and its CURVE server everybody.
+const WITHOUT_ZAP: [Mechanism; 4] = [
+    Mechanism::Null,
+    Mechanism::PlainServer,
+    Mechanism::CurveClient,
+    Mechanism::CurveServer,
+];
 /// Ours first.
 const PAIRS: [(SocketType, SocketType); 9] = [
     (Req, Rep),

@@ -16,6 +16,7 @@
 mod conversation;
 mod foreign;
 mod heartbeats;
+mod mechanism;
 #[path = "../support/peers.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod peers;

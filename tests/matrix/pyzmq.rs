@@ -2,13 +2,16 @@
 
 use scale0::socket::SocketType::{self, *};
 
-use crate::conversation::{Binds, Conversation, Mechanism};
+use crate::conversation::{Binds, Conversation};
+use crate::mechanism::Mechanism;
 use crate::peers::Python;
 use crate::role::{Implementation, Shape, all, some};
 
 /// Every shape, whoever binds, whatever the mechanism.
 async fn tcp(ours: SocketType, theirs: SocketType) {
-    hold(ours, theirs, "tcp://127.0.0.1:*", &all()).await;
+    for mechanism in Mechanism::ALL {
+        hold(ours, theirs, mechanism, "tcp://127.0.0.1:*", &all()).await;
+    }
 }
 
 async fn ipc(ours: SocketType, theirs: SocketType) {
@@ -18,28 +21,34 @@ async fn ipc(ours: SocketType, theirs: SocketType) {
             Some(_) => format!("ipc://{name}-{}-{ours:?}", std::process::id()),
             None => format!("ipc://{}/{name}", directory.path().display()),
         };
-        hold(ours, theirs, &endpoint, &some()).await;
+        for mechanism in Mechanism::ALL {
+            hold(ours, theirs, mechanism, &endpoint, &some()).await;
+        }
     }
 }
 
-async fn hold(ours: SocketType, theirs: SocketType, endpoint: &str, shapes: &[Shape]) {
+async fn hold(
+    ours: SocketType,
+    theirs: SocketType,
+    mechanism: Mechanism,
+    endpoint: &str,
+    shapes: &[Shape],
+) {
     let Some(python) = Python::find() else {
         return;
     };
     let with = &Implementation::Python(python);
-    for mechanism in Mechanism::ALL {
-        for binds in [Binds::Ours, Binds::Theirs] {
-            let conversation = Conversation {
-                with,
-                mechanism,
-                ours,
-                theirs,
-                binds,
-                endpoint,
-                shapes,
-            };
-            conversation.hold().await;
-        }
+    for binds in [Binds::Ours, Binds::Theirs] {
+        let conversation = Conversation {
+            with,
+            mechanism,
+            ours,
+            theirs,
+            binds,
+            endpoint,
+            shapes,
+        };
+        conversation.hold().await;
     }
 }
 

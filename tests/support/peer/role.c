@@ -131,6 +131,32 @@ static int told(void) {
     return zmq_poll(&in, 1, 5) > 0;
 }
 
+static void set(void *raw, int option, const char *name) {
+    if (zmq_setsockopt(raw, option, word(name), strlen(word(name))))
+        fail(name);
+}
+
+static void secure(void *raw) {
+    const char *mechanism = word("mechanism");
+    int yes = 1;
+    if (!mechanism || strcmp(mechanism, "null") == 0)
+        return;
+    if (strcmp(mechanism, "plain-client") == 0) {
+        set(raw, ZMQ_PLAIN_USERNAME, "user");
+        set(raw, ZMQ_PLAIN_PASSWORD, "password");
+    } else if (strcmp(mechanism, "curve-client") == 0) {
+        set(raw, ZMQ_CURVE_SERVERKEY, "server");
+        set(raw, ZMQ_CURVE_PUBLICKEY, "public");
+        set(raw, ZMQ_CURVE_SECRETKEY, "secret");
+    } else if (strcmp(mechanism, "curve-server") == 0) {
+        if (zmq_setsockopt(raw, ZMQ_CURVE_SERVER, &yes, sizeof yes))
+            fail("server");
+        set(raw, ZMQ_CURVE_SECRETKEY, "secret");
+    } else {
+        exit(4);
+    }
+}
+
 int main(int argc, char **argv) {
     argc_ = argc;
     argv_ = argv;
@@ -151,6 +177,7 @@ int main(int argc, char **argv) {
         zsock_set_subscribe(socket, "");
     if (word("identity"))
         zsock_set_identity(socket, word("identity"));
+    secure(raw);
     if (bind ? zsock_bind(socket, "%s", bind) < 0 : zsock_connect(socket, "%s", connect) < 0)
         fail("endpoint");
 #else
@@ -160,6 +187,7 @@ int main(int argc, char **argv) {
         zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
     if (word("identity"))
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, word("identity"), strlen(word("identity")));
+    secure(raw);
     if (bind ? zmq_bind(socket, bind) < 0 : zmq_connect(socket, connect) < 0)
         fail("endpoint");
 #endif

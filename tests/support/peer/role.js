@@ -38,7 +38,15 @@ const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIte
 const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 
 async function main() {
-  const socket = new CLASSES[words.type](words.identity ? { routingId: words.identity } : {})
+  const options = {
+    "plain-client": { plainUsername: words.user, plainPassword: words.password },
+    "curve-client": {
+      curveServerKey: words.server, curvePublicKey: words.public, curveSecretKey: words.secret,
+    },
+    "curve-server": { curveServer: true, curveSecretKey: words.secret },
+  }[words.mechanism] || {}
+  if (words.identity) options.routingId = words.identity
+  const socket = new CLASSES[words.type](options)
   if (words.type === "SUB") socket.subscribe(words.topics || "")
   if (words.bind) {
     await socket.bind(words.bind)

@@ -5,6 +5,7 @@ import threading
 import time
 
 import zmq
+import zmq.auth
 
 words = dict(word.split("=", 1) for word in sys.argv[1:])
 kind = words["type"]
@@ -45,8 +46,25 @@ for topic in words.get("topics", "").split(",") if kind in ("SUB", "XSUB") else 
     if kind == "SUB":
         socket.subscribe(topic.encode())
 mechanism = words.get("mechanism", "null")
-if mechanism != "null":
-    sys.exit(f"mechanism {mechanism}: not yet")
+if mechanism.endswith("-server"):
+    from zmq.auth.thread import ThreadAuthenticator
+
+    authenticator = ThreadAuthenticator(context)
+    authenticator.start()
+if mechanism == "plain-client":
+    socket.plain_username = words["user"].encode()
+    socket.plain_password = words["password"].encode()
+elif mechanism == "plain-server":
+    authenticator.configure_plain(passwords={words["user"]: words["password"]})
+    socket.plain_server = True
+elif mechanism == "curve-client":
+    socket.curve_serverkey = words["server"].encode()
+    socket.curve_publickey = words["public"].encode()
+    socket.curve_secretkey = words["secret"].encode()
+elif mechanism == "curve-server":
+    authenticator.configure_curve(location=zmq.auth.CURVE_ALLOW_ANY)
+    socket.curve_secretkey = words["secret"].encode()
+    socket.curve_server = True
 if "bind" in words:
     # Whoever was there before may have been killed just now.
     for attempt in range(200):
@@ -151,5 +169,7 @@ elif mode == "stream":
 elif mode == "idle":
     sys.stdin.readline()
 socket.close()
+if mechanism.endswith("-server"):
+    authenticator.stop()
 context.term()
 say("done")

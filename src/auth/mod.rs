@@ -1,5 +1,26 @@
 //! Who may come in: a peer's credentials in, a verdict out.
 
+mod authorized;
+mod certificate;
+mod file;
+mod fixed;
+mod key_file;
+mod notice;
+mod password;
+#[cfg(feature = "passwords")]
+mod passwords;
+mod watch;
+
+pub use authorized::Authorized;
+pub use certificate::{Certificate, CertificateError, public_certificate, secret_certificate};
+pub use file::FileError;
+pub use fixed::Fixed;
+pub use key_file::{KeyFileError, public_key, read_pair, read_public, write_pair};
+pub use notice::Notice;
+pub use password::{Password, PasswordError, read_password};
+#[cfg(feature = "passwords")]
+pub use passwords::{LineError, PasswordFileError, Passwords, set_password};
+
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;

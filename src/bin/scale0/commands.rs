@@ -66,6 +66,23 @@ pub(crate) enum Command {
     /// Exit codes: 0 done, 1 failed (also: a line was no message, or could not be sent in time for
     /// LINGER), 2 usage, 3 not done within --timeout.
     Cat(Box<CatArguments>),
+    /// Make a pair of CURVE keys
+    ///
+    /// With --out it writes two files in the form of CZMQ and pyzmq: NAME.key is the public key,
+    /// for those who are to know its owner; NAME.key_secret has the secret key, too, and only its
+    /// owner can read it (mode 0600). Files that exist are never overwritten. Without --out it
+    /// prints the pair in Z85.
+    ///
+    /// A server has NAME.key_secret, and the NAME.key of each client in a directory. A client has
+    /// its own NAME.key_secret, and the server's NAME.key.
+    Keygen(KeygenArguments),
+    /// Set a user's password in a file for servers with PLAIN
+    ///
+    /// The password is one line of stdin, without its end; on a terminal it is asked for twice and
+    /// not shown. The file has a line USER:HASH for each user and is made if it is not there. Only
+    /// its owner can read it afterwards (mode 0600), and at no time is it half written. The hash is
+    /// Argon2id. To remove a user, delete its line.
+    Passwd(PasswdArguments),
     /// Show what scale0 is, live, in less than 20 seconds
     ///
     /// Starts a broker, workers and clients of its own on loopback, adds workers, kills one in
@@ -168,6 +185,23 @@ pub(crate) struct InfoArguments {
     /// How long to wait for the broker
     #[arg(long, value_name = "D", default_value = "5s")]
     pub(crate) timeout: Wait,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeygenArguments {
+    /// Write NAME.key and NAME.key_secret instead of printing the keys
+    #[arg(long, value_name = "NAME")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PasswdArguments {
+    /// The file with the passwords
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The user, by a name of 1 to 255 bytes without `:` and control characters
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
 }
 
 #[derive(Args, Debug)]

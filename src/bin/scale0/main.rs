@@ -8,9 +8,11 @@ mod demo;
 mod docs;
 mod exit;
 mod info;
+mod keygen;
 mod logging;
 mod measure;
 mod output;
+mod passwd;
 mod settings;
 mod units;
 mod worker;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments, &cli.log),
         Command::Cat(arguments) => cat::run(&arguments, &cli.log),
         Command::Info(arguments) => info::run(arguments, &cli.log),
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments, &cli.log),
         Command::Completions(arguments) => docs::completions(&arguments),
         Command::Man(arguments) => docs::man(&arguments),

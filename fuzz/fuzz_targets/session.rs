@@ -89,6 +89,7 @@ impl Side {
                     assert!(message.count() <= 1024 && message.payload() <= 16 << 20);
                 }
                 Ok(Some(Heard::Sign | Heard::Subscription { .. })) => assert!(was_open),
+                Ok(Some(Heard::Asks(_))) => panic!("NULL asks about nobody"),
                 Ok(None) => break assert!(input.is_empty()),
                 Err(error) => break self.end(&error),
             }

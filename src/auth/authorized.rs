@@ -353,7 +353,7 @@ mod tests {
         let path = house.directory.path().join("alice.key");
         fs::write(&path, public_certificate(&pair(1).public)).unwrap();
         let limit = std::time::Duration::from_millis(20);
-        let mut admitted = || {
+        let admitted = || {
             std::thread::sleep(limit);
             user(&house.authorized, 1)
         };

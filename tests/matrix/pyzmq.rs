@@ -10,7 +10,12 @@ use crate::role::{Implementation, Shape, all, some};
 /// Every shape, whoever binds, whatever the mechanism.
 async fn tcp(ours: SocketType, theirs: SocketType) {
     for mechanism in Mechanism::ALL {
-        hold(ours, theirs, mechanism, "tcp://127.0.0.1:*", &all()).await;
+        // Once a handshake of PLAIN is done, its frames are those of NULL.
+        let shapes = match mechanism {
+            Mechanism::PlainClient | Mechanism::PlainServer => some(),
+            _ => all(),
+        };
+        hold(ours, theirs, mechanism, "tcp://127.0.0.1:*", &shapes).await;
     }
 }
 
@@ -34,6 +39,11 @@ async fn hold(
     endpoint: &str,
     shapes: &[Shape],
 ) {
+    // libzmq's REQ takes the user that its own ZAP handler names for a part of the reply, and
+    // closes: two of libzmq's cannot do it either.
+    if theirs == Req && mechanism == Mechanism::PlainClient {
+        return;
+    }
     let Some(python) = Python::find() else {
         return;
     };

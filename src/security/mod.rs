@@ -5,6 +5,7 @@ mod null;
 mod plain;
 mod user;
 pub mod z85;
+pub mod zap;
 
 pub use null::Null;
 pub use plain::{PlainClient, PlainServer};

@@ -44,6 +44,7 @@ mod options;
 mod pipe;
 mod ready;
 mod typed;
+pub mod zap;
 
 #[doc = include_str!("libzmq.md")]
 pub mod libzmq {}
@@ -53,6 +54,7 @@ pub use hub::Counters;
 pub use monitor::{Event, Limit, Monitor, Reason};
 pub use options::{OptionError, Options, Reconnect, Stop, Tap};
 pub use typed::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, Xpub, Xsub};
+pub use zap::Zap;
 
 pub use crate::net::{Keepalive, Transport};
 pub use crate::pattern::{Bounds, Config as PatternConfig, Handover, Refusal, Verbose};

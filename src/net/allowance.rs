@@ -32,7 +32,9 @@ impl Allowance {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one address: IPv4's as they are, networks of 64 bits of IPv6.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX << 64)),
         address @ IpAddr::V4(_) => address,

@@ -11,7 +11,7 @@ mod redial;
 mod stream;
 mod transport;
 
-pub use allowance::Allowance;
+pub use allowance::{Allowance, network};
 pub use clock::Clock;
 pub use dial::dial;
 pub use link::{Link, LinkError};

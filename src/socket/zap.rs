@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::{Endpoint, Error, Heartbeat, Message, Options, Reconnect, Socket, SocketType};
 use crate::auth::{self, Authenticator};
 use crate::limits::Limits;
+use crate::net::network;
 use crate::security::Verdict;
 
 pub use crate::security::zap::{ENDPOINT, Error as Malformed, Reply, Request, Status};
@@ -46,7 +47,7 @@ pub struct Config {
     pub deadline: Duration,
     /// Questions that may be open at a time; a peer beyond that is told to come later.
     pub outstanding: usize,
-    /// Those of them about peers of one address.
+    /// Those of them about peers of one address, or of one network of 64 bits in IPv6.
     pub per_address: usize,
 }
 
@@ -200,7 +201,8 @@ struct Open {
 
 #[derive(Debug)]
 struct Question {
-    address: Option<IpAddr>,
+    /// Whose crowd the peer is counted in.
+    network: Option<IpAddr>,
     /// `None` for a reply that was malformed.
     answer: oneshot::Sender<Option<Reply>>,
 }
@@ -213,12 +215,15 @@ impl Desk {
     /// `None` if there is no answer and will be none.
     async fn ask(desk: &Arc<Self>, request: auth::Request) -> Option<Verdict> {
         let (answer, reply) = oneshot::channel();
-        let address = request.address.map(|address| address.to_canonical());
-        let ticket = Ticket::take(desk, Question { address, answer })?;
+        let question = Question {
+            network: request.address.map(network),
+            answer,
+        };
+        let ticket = Ticket::take(desk, question)?;
         let asked = Request {
             id: Bytes::from(ticket.id.clone()),
             domain: desk.domain.clone(),
-            address,
+            address: request.address,
             identity: desk.config.identity.clone(),
             credentials: request.credentials,
         };
@@ -258,8 +263,8 @@ impl Ticket {
     fn take(desk: &Arc<Desk>, question: Question) -> Option<Self> {
         let mut open = desk.open();
         open.counters.asked += 1;
-        let same = |other: &&Question| other.address == question.address;
-        let crowded = question.address.is_some()
+        let same = |other: &&Question| other.network == question.network;
+        let crowded = question.network.is_some()
             && open.questions.values().filter(same).count() >= desk.config.per_address;
         if crowded || open.closed || open.questions.len() >= desk.config.outstanding {
             return None;

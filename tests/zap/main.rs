@@ -11,6 +11,7 @@
 )]
 
 mod broken;
+mod guarded;
 mod handler;
 #[path = "../support/peers.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]

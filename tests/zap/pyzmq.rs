@@ -10,7 +10,7 @@ use crate::process::Process;
 use crate::{admitted, ask, curve, plain, verdict};
 
 /// An authenticator of pyzmq with these words, see `tests/support/peer/zap.py`, and where it is.
-fn authenticator(words: &[&str]) -> Option<(Process, String)> {
+pub(crate) fn authenticator(words: &[&str]) -> Option<(Process, String)> {
     block_in_place(|| {
         let mut process = Python::find()?.start("zap.py", words);
         let endpoint = process.line();

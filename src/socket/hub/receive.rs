@@ -227,7 +227,13 @@ impl State {
             match heard {
                 Ok(None) => {}
                 Ok(Some(Heard::Message(message))) => return Next::Message(message),
-                Ok(Some(Heard::Open(peer))) => self.opened(slot, &peer.metadata),
+                Ok(Some(Heard::Open(peer))) => {
+                    // Of PLAIN, which has more to say between the verdict and the end.
+                    if let Some(pipe) = self.pipes.get_mut(slot) {
+                        pipe.user = peer.user;
+                    }
+                    self.opened(slot, &peer.metadata);
+                }
                 Ok(Some(Heard::Asks(credentials))) => {
                     self.touch(slot);
                     self.ask(slot, credentials);

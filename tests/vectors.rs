@@ -212,7 +212,9 @@ fn feed(session: &mut Session, mut bytes: &[u8], lines: &mut Vec<String>) -> boo
     loop {
         lines.push(match session.receive(Time::ZERO, &mut bytes) {
             Ok(None) => return false,
-            Ok(Some(Heard::Sign | Heard::Subscription { .. })) => "hears command".to_owned(),
+            Ok(Some(Heard::Sign | Heard::Subscription { .. } | Heard::Asks(_))) => {
+                "hears command".to_owned()
+            }
             Ok(Some(Heard::Message(message))) => {
                 format!("hears message {:02x?}", &message.wire()[..])
             }

@@ -11,6 +11,7 @@ use crate::commands::BrokerArguments;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
 use crate::output::{print, tell};
+use crate::security::exposure;
 use crate::settings::Settings;
 
 pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
@@ -23,6 +24,11 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
         Some(path) => settings.over(Settings::read(path)?),
         None => settings,
     };
+    let log = Logging {
+        log: typed.log.or(settings.log),
+        log_format: typed.log_format.or(settings.log_format),
+    };
+    log.start(Level::Info);
     let config = settings.config()?;
     if check {
         return print(format!(
@@ -30,11 +36,6 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
             list(&config.endpoints)
         ));
     }
-    let log = Logging {
-        log: typed.log.or(settings.log),
-        log_format: typed.log_format.or(settings.log_format),
-    };
-    log.start(Level::Info);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
@@ -44,13 +45,12 @@ pub(crate) fn run(arguments: Box<BrokerArguments>, typed: &Logging) -> Outcome {
 async fn serve(config: Config) -> Outcome {
     // Before the first line is printed: whoever waits for it may send a signal at once.
     let (stop, abort) = stop_signals()?;
+    let security = config.security.clone();
     let server = Server::bind(config).await.map_err(Failed::error)?;
     for endpoint in server.endpoints() {
         tell(format_args!("bound {endpoint}"));
-        if !endpoint.is_local() {
-            tell(format_args!(
-                "warning: {endpoint} can be reached from other machines, and there is no security yet"
-            ));
+        if let Some(warning) = exposure(&security, endpoint) {
+            tell(warning);
         }
     }
     tokio::select! {

@@ -39,7 +39,9 @@ pub(crate) fn run(arguments: CallArguments, log: &Logging) -> Outcome {
 /// A client for one of the commands.
 pub(crate) fn builder(connect: &Connect) -> Result<ClientBuilder, Failed> {
     let (first, fallbacks) = connect.split();
-    let mut builder = Client::builder(&first).map_err(Failed::usage)?;
+    let mut builder = Client::builder(&first)
+        .map_err(Failed::usage)?
+        .security(connect.security.read()?);
     for fallback in &fallbacks {
         builder = builder.fallback(fallback).map_err(Failed::usage)?;
     }

@@ -9,6 +9,7 @@ use scale0::wire::{Endpoint, EndpointError, Host};
 
 use crate::cat::CatArguments;
 use crate::logging::Logging;
+use crate::security::ClientSecurity;
 use crate::settings::Settings;
 use crate::units::{Span, Wait};
 
@@ -113,6 +114,8 @@ pub(crate) struct Connect {
     /// be reached
     #[arg(long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = target)]
     pub(crate) connect: Vec<Endpoint>,
+    #[command(flatten)]
+    pub(crate) security: ClientSecurity,
 }
 
 #[derive(Args, Debug)]

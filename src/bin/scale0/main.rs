@@ -13,6 +13,7 @@ mod logging;
 mod measure;
 mod output;
 mod passwd;
+mod security;
 mod settings;
 mod units;
 mod worker;

@@ -1,6 +1,6 @@
 //! The broker's settings, as flags and as TOML keys of the same names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use scale0::wire::Endpoint;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::commands::DEFAULT_ENDPOINT;
 use crate::exit::Failed;
 use crate::logging::{Format, Level};
+use crate::security::{ServerSecurity, keep_plain_local};
 use crate::units::{Beat, Count, Size, Span, Wait};
 
 /// What an operator may set. Nothing set is what `spec/scale0.md` names as default.
@@ -19,6 +20,18 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ENDPOINT", num_args = 1..)]
     #[serde(deserialize_with = "endpoints")]
     pub(crate) bind: Vec<Endpoint>,
+    /// CURVE: the file with the broker's own key pair, like broker.key_secret
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub(crate) curve_secret: Option<PathBuf>,
+    /// CURVE: a directory with the *.key files of those who may come in; `any` admits everybody
+    #[arg(long, value_name = "DIR", help_heading = "Security")]
+    pub(crate) authorized_clients: Option<PathBuf>,
+    /// PLAIN: the file with users and their passwords, made by `scale0 passwd`
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub(crate) plain: Option<PathBuf>,
+    /// Let passwords be sent in the clear between machines
+    #[arg(long, help_heading = "Security")]
+    pub(crate) allow_plain_remote: bool,
     /// What the broker calls itself [default: scale0]
     #[arg(long, value_name = "NAME", help_heading = "Timing and behaviour")]
     pub(crate) name: Option<String>,
@@ -159,6 +172,7 @@ macro_rules! merge {
     ($over:ident, $under:ident: $($field:ident)*) => {
         Settings {
             bind: if $over.bind.is_empty() { $under.bind } else { $over.bind },
+            allow_plain_remote: $over.allow_plain_remote || $under.allow_plain_remote,
             $($field: $over.$field.or($under.$field)),*
         }
     };
@@ -175,7 +189,7 @@ impl Settings {
 
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
-        merge!(self, under: name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
+        merge!(self, under: curve_secret authorized_clients plain name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
             mdp_error_body suspect_after suspect_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
             max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
@@ -192,8 +206,17 @@ impl Settings {
             let text = format!("bind names {twice} twice: once is enough");
             return Err(Failed::Usage(text));
         }
+        let (security, authenticator) = ServerSecurity {
+            curve_secret: self.curve_secret.as_deref(),
+            authorized_clients: self.authorized_clients.as_deref(),
+            plain: self.plain.as_deref(),
+        }
+        .read()?;
+        keep_plain_local(&security, self.allow_plain_remote, &endpoints)?;
         let mut config = scale0::server::Config {
             endpoints,
+            security,
+            authenticator,
             majordomo_error_body: self.mdp_error_body.clone(),
             ..scale0::server::Config::default()
         };

@@ -37,6 +37,7 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
     let Span(drain_timeout) = arguments.drain_timeout;
     let mut builder = Worker::builder(&first)
         .map_err(Failed::usage)?
+        .security(arguments.connect.security.read()?)
         .capacity(arguments.capacity)
         .name(&arguments.name.clone().unwrap_or_else(own_name))
         .dialect(arguments.dialect.into())

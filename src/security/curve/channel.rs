@@ -89,7 +89,7 @@ impl Sealer {
         let tag_at = out.len();
         out.extend_from_slice(&[0; TAG]);
         let from = out.len();
-        out.push(u8::from(flags.more) * MORE | u8::from(flags.command) * COMMAND);
+        out.push((u8::from(flags.more) * MORE) | (u8::from(flags.command) * COMMAND));
         for piece in data {
             out.extend_from_slice(piece);
         }

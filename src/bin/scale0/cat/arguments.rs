@@ -1,6 +1,7 @@
 //! What can be typed behind `scale0 cat`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -8,6 +9,7 @@ use scale0::wire::{Endpoint, SocketType};
 
 use crate::commands::target;
 use crate::exit::Failed;
+use crate::security::ClientSecurity;
 use crate::units::Span;
 
 #[derive(Args, Debug)]
@@ -32,6 +34,29 @@ pub(crate) struct CatArguments {
     /// The name under which ROUTER peers know this socket
     #[arg(long, value_name = "ID")]
     pub(crate) identity: Option<String>,
+    #[command(flatten)]
+    pub(crate) security: ClientSecurity,
+    /// CURVE: be the server, whose keys --curve-secret names, and let those in whose *.key files are
+    /// in this directory; `any` admits everybody
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Security",
+        requires = "curve_secret",
+        conflicts_with_all = ["curve_server_key", "plain_user"]
+    )]
+    pub(crate) authorized_clients: Option<PathBuf>,
+    /// PLAIN: be the server, and let the users of this file in, which `scale0 passwd` makes
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Security",
+        conflicts_with_all = ["curve_server_key", "curve_secret", "plain_user"]
+    )]
+    pub(crate) plain: Option<PathBuf>,
+    /// With --plain: let passwords be sent in the clear between machines
+    #[arg(long, help_heading = "Security", requires = "plain")]
+    pub(crate) allow_plain_remote: bool,
     /// A socket option by its libzmq name in lower case without ZMQ_, and its value as there:
     /// sndhwm=10, linger=0, router_mandatory=1
     #[arg(long, value_name = "NAME=VALUE", value_parser = option)]

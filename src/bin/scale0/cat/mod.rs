@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use scale0::security::Security;
 use scale0::socket::{Options, Socket, Tap};
 use scale0::wire::SocketType;
 
@@ -24,6 +25,7 @@ use crate::broker::stop_signals;
 use crate::exit::{Failed, Outcome};
 use crate::logging::{Level, Logging};
 use crate::output::tell;
+use crate::security::{Guarded, ServerSecurity, exposure, keep_plain_local};
 use crate::units::Span;
 use line::Form;
 use standard::Output;
@@ -54,10 +56,26 @@ fn options(arguments: &CatArguments) -> Result<Options, Failed> {
     if let Some(identity) = &arguments.identity {
         options.set("routing_id", identity).map_err(Failed::usage)?;
     }
+    (options.security, options.authenticator) = security(arguments)?;
     for (name, value) in &arguments.option {
         options.set(name, value).map_err(Failed::usage)?;
     }
     Ok(options)
+}
+
+/// The server's side of a mechanism if that is asked for, else the client's.
+fn security(arguments: &CatArguments) -> Result<Guarded, Failed> {
+    if arguments.plain.is_none() && arguments.authorized_clients.is_none() {
+        return Ok((arguments.security.read()?, None));
+    }
+    let guarded = ServerSecurity {
+        curve_secret: arguments.security.curve_secret.as_deref(),
+        authorized_clients: arguments.authorized_clients.as_deref(),
+        plain: arguments.plain.as_deref(),
+    }
+    .read()?;
+    keep_plain_local(&guarded.0, arguments.allow_plain_remote, &arguments.bind)?;
+    Ok(guarded)
 }
 
 async fn in_time(arguments: &CatArguments, options: Options) -> Outcome {
@@ -79,11 +97,12 @@ async fn cat(arguments: &CatArguments, mut options: Options, output: &mut Output
     let (stop, abort) = stop_signals()?;
     let trace = arguments.trace.then(|| Arc::new(Trace::default()));
     options.tap = trace.clone().map(|trace| trace as Arc<dyn Tap>);
+    let security = options.security.clone();
     let socket = Socket::with(arguments.kind, options);
     let watched = arguments.monitor || arguments.trace;
     let monitor = watched.then(|| monitor::start(&socket, arguments.monitor, trace));
     let (ended, stopped) = tokio::select! {
-        ended = begin_and_talk(&socket, arguments, output) => (ended, false),
+        ended = begin_and_talk(&socket, &security, arguments, output) => (ended, false),
         () = stop => (Ok(()), true),
     };
     let flushed = tokio::select! {
@@ -97,7 +116,12 @@ async fn cat(arguments: &CatArguments, mut options: Options, output: &mut Output
     ended.and(flushed)
 }
 
-async fn begin_and_talk(socket: &Socket, arguments: &CatArguments, output: &mut Output) -> Outcome {
+async fn begin_and_talk(
+    socket: &Socket,
+    security: &Security,
+    arguments: &CatArguments,
+    output: &mut Output,
+) -> Outcome {
     for topic in &arguments.subscribe {
         socket.subscribe(topic.as_bytes()).map_err(Failed::error)?;
     }
@@ -107,6 +131,9 @@ async fn begin_and_talk(socket: &Socket, arguments: &CatArguments, output: &mut 
     for endpoint in &arguments.bind {
         let bound = socket.bind(endpoint.clone()).await.map_err(Failed::error)?;
         tell(format_args!("bound {bound}"));
+        if let Some(warning) = exposure(security, &bound) {
+            tell(warning);
+        }
     }
     for endpoint in &arguments.connect {
         socket.connect(endpoint.clone()).map_err(Failed::error)?;

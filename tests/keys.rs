@@ -41,7 +41,7 @@ fn at(directory: &TempDir, arguments: &[&str]) -> Command {
 /// `scale0 passwd` with a password on stdin.
 fn passwd(directory: &TempDir, arguments: &[&str], stdin: &[u8]) -> Finished {
     use std::io::Write;
-    let mut child = at(directory, &[&["passwd"], arguments].concat())
+    let mut child = at(directory, &[&["passwd"][..], arguments].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -283,10 +283,7 @@ fn pyzmq_reads_our_keys_and_we_read_those_of_pyzmq() {
 
     let (ours, _) = read_pair(&directory.path().join("ours.key_secret")).unwrap();
     let public = ours.public.to_string();
-    assert_eq!(
-        told["ours"]["public"],
-        [public.clone().into(), serde_json::Value::Null]
-    );
+    assert_eq!(told["ours"]["public"], serde_json::json!([public, null]));
     assert_eq!(told["ours"]["secret"][0], public);
     assert_eq!(told["ours"]["secret"][1], **ours.secret.to_z85());
 

@@ -61,10 +61,10 @@ impl Memory {
             return;
         }
         fitted.by_age.push_back(digest);
-        if fitted.by_age.len() > self.room {
-            if let Some(oldest) = fitted.by_age.pop_front() {
-                fitted.all.remove(&oldest);
-            }
+        if fitted.by_age.len() > self.room
+            && let Some(oldest) = fitted.by_age.pop_front()
+        {
+            fitted.all.remove(&oldest);
         }
     }
 }

@@ -54,13 +54,11 @@ fn refused(error: PasswordError) -> Failed {
 /// One line of stdin, read byte by byte past the standard library's buffer, which would keep it.
 fn line() -> io::Result<Zeroizing<Vec<u8>>> {
     let stdin: OwnedFd = stdin().as_fd().try_clone_to_owned()?;
-    let stdin = File::from(stdin);
+    let mut stdin = File::from(stdin);
     let mut line = Zeroizing::new(Vec::with_capacity(MOST));
-    for byte in stdin.bytes().take(MOST) {
-        match byte? {
-            b'\n' => break,
-            byte => line.push(byte),
-        }
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < MOST && stdin.read(&mut *byte)? == 1 && *byte != *b"\n" {
+        line.extend_from_slice(&*byte);
     }
     Ok(line)
 }

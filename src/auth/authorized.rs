@@ -348,6 +348,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_once_more_after_a_change_and_then_no_more() {
+        let house = House::new();
+        house.add("alice.key", 1);
+        let path = house.directory.path().join("alice.key");
+        let before = |settled| Seen {
+            stamp: Stamp::read(&path),
+            settled,
+            read: Ok(pair(2).public),
+            notice: None,
+        };
+        let again = Seen::look(&path, Some(before(false)));
+        assert_eq!(again.read.ok(), Some(pair(1).public));
+        assert!(again.settled);
+        let kept = Seen::look(&path, Some(before(true)));
+        assert_eq!(kept.read.ok(), Some(pair(2).public));
+        assert!(!Seen::look(&path, None).settled);
+    }
+
+    #[test]
     fn changes_are_seen_without_being_told() {
         let house = House::new();
         let path = house.directory.path().join("alice.key");

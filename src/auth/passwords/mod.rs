@@ -427,6 +427,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_unknown_user_costs_what_a_user_costs() {
+        let house = House::new(&format!("alice:{PASSWORD}\nzoe:{PASSWORD}\n"));
+        let shared = &house.passwords.shared;
+        let stand_in = (Hash::parse(PASSWORD).unwrap(), false);
+        assert_eq!(shared.hash(b"nobody"), stand_in);
+        // With no hand free both wait, and are not refused any sooner.
+        let _held = shared.hands.acquire_many(2).await.unwrap();
+        for (user, address) in [("nobody", "10.0.0.1"), ("alice", "10.0.0.2")] {
+            let mut check = house.passwords.check(request(user, "wrong", address));
+            assert_eq!(poll_once(&mut check), None, "{user}");
+        }
+    }
+
+    #[test]
+    fn the_same_unknown_user_always_costs_the_same() {
+        let house = House::new(&format!("alice:{PASSWORD}\nzoe:{OTHER}\n"));
+        let shared = &house.passwords.shared;
+        let costs = |name: &String| shared.hash(name.as_bytes()).0.to_string();
+        let names: Vec<String> = (0..64).map(|n| format!("nobody {n}")).collect();
+        let first: Vec<String> = names.iter().map(costs).collect();
+        assert_eq!(first, names.iter().map(costs).collect::<Vec<_>>());
+        for one in [PASSWORD, OTHER] {
+            assert!(first.iter().any(|cost| cost == one), "{one}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_success_is_remembered_until_the_line_changes() {
         let house = House::new(&format!("alice:{PASSWORD}\n"));
         let shared = &house.passwords.shared;

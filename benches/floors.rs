@@ -24,6 +24,15 @@ use scale0::session::{self, Heard, Session};
 use scale0::time::Time;
 use scale0::wire::{Message, Piece, SocketType};
 
+// The cipher is nobody's business outside: its file is measured as it stands.
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "its tests and its sessions are elsewhere"
+)]
+#[path = "../src/security/curve/cipher/mod.rs"]
+mod cipher;
+
 fn main() {
     divan::main();
 }
@@ -307,5 +316,28 @@ fn subscribe_and_cancel(bencher: Bencher, topics: u32) {
     bencher.bench_local(|| {
         all.subscribe(topics, black_box(b"sensors.0001x")).unwrap();
         all.cancel(topics, black_box(b"sensors.0001x"))
+    });
+}
+
+/// A message of CURVE is encrypted and proven.
+#[divan::bench(args = [64, 1024, 65_536])]
+fn seal(bencher: Bencher, size: usize) {
+    let cipher = cipher::Cipher::agreed(&[1; 32], &[2; 16]);
+    let mut message = vec![7; size];
+    bencher
+        .counter(BytesCount::new(size))
+        .bench_local(|| cipher.seal([3; 8], black_box(&mut message)));
+}
+
+/// A message of CURVE is checked and decrypted.
+#[divan::bench(args = [64, 1024, 65_536])]
+fn open(bencher: Bencher, size: usize) {
+    let cipher = cipher::Cipher::agreed(&[1; 32], &[2; 16]);
+    let mut sealed = vec![7; size];
+    let tag = cipher.seal([3; 8], &mut sealed);
+    let mut message = sealed.clone();
+    bencher.counter(BytesCount::new(size)).bench_local(|| {
+        message.copy_from_slice(&sealed);
+        assert!(cipher.open([3; 8], &tag, black_box(&mut message)));
     });
 }

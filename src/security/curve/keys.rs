@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use x25519_dalek::x25519;
+use x25519_dalek::{StaticSecret, x25519};
 use zeroize::Zeroizing;
 
 use crate::security::z85;
@@ -54,7 +54,8 @@ impl SecretKey {
     /// The public key that belongs to it.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(x25519(*self.0, x25519_dalek::X25519_BASEPOINT_BYTES))
+        // By the table of multiples of the base point: a third of what the ladder takes.
+        PublicKey(x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes())
     }
 
     /// 40 characters of Z85, wiped when they are dropped.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::access::Right;
 use super::peer::Bound;
 use super::task::{Key, Stage, Task, cost};
 use super::{Action, Broker, Due, Fact, PeerId, Query, text_body};
@@ -26,12 +27,19 @@ impl Bound {
 }
 
 impl Broker {
-    pub(super) fn asked(&mut self, id: PeerId, ask: Ask) {
+    pub(super) fn asked(&mut self, id: PeerId, mut ask: Ask) {
         if ask.service.is_reserved() {
             self.counters.own += 1;
             return self.own_service(id, ask);
         }
         self.counters.tasks += 1;
+        if !self.may(id, Right::Call, &ask.service) {
+            return self.forbid(id, Right::Call, ask);
+        }
+        if !self.sign(id, &mut ask) {
+            let text = "the header has no room for the property User";
+            return self.refuse(id, ask, Status::MALFORMED, text);
+        }
         if self.drain.is_some() {
             return self.refuse(id, ask, Status::UNAVAILABLE, "the broker is draining");
         }
@@ -250,6 +258,12 @@ impl Broker {
     }
 
     fn own_service(&mut self, id: PeerId, ask: Ask) {
+        // MMI is for those who call and offer, and answers by itself.
+        if !ask.service.as_bytes().starts_with(b"mmi.")
+            && !self.may(id, Right::Administer, &ask.service)
+        {
+            return self.forbid(id, Right::Administer, ask);
+        }
         let Ask {
             back,
             service,
@@ -263,6 +277,10 @@ impl Broker {
             b"s0.queues" => Query::Queues,
             b"mmi.service" => {
                 let asked = body.first().map(Name::new).unwrap_or_default();
+                if !self.may(id, Right::Call, &asked) && !self.may(id, Right::Offer, &asked) {
+                    self.forbidden(id, Right::Call, &asked);
+                    return self.mmi(id, back, service, "403");
+                }
                 let offered = self
                     .services
                     .find(&asked)

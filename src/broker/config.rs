@@ -1,7 +1,9 @@
 //! What an operator may set of the broker's decisions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Access;
 use crate::limits::Limits;
 use crate::protocol::Name;
 
@@ -30,6 +32,9 @@ pub struct Config {
     pub suspect_time: Duration,
     /// What a refused client is told to wait.
     pub retry_after: Duration,
+    /// Who may do what; none lets everybody do everything. What holds later is told with
+    /// [`Event::Access`](super::Event::Access).
+    pub access: Option<Arc<Access>>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -48,6 +53,7 @@ impl Default for Config {
             suspect_after: Duration::from_secs(5),
             suspect_time: Duration::from_secs(60),
             retry_after: Duration::from_secs(1),
+            access: None,
             limits: Limits::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::PeerId;
+use super::{PeerId, Right};
 use crate::protocol::{Dialect, Name, Status};
 
 /// Something that happened, for logs. Nothing decides by it.
@@ -44,6 +44,14 @@ pub enum Fact {
     StrayReply { peer: PeerId, forged: bool },
     /// A message that could not be understood.
     Malformed { peer: PeerId, text: String },
+    /// A peer wants what no rule allows; told once for each service, and so often per connection.
+    Forbidden {
+        peer: PeerId,
+        /// Its name, or its key.
+        user: Name,
+        right: Right,
+        service: Name,
+    },
     /// A peer speaks a Majordomo dialect of 2012 that is not served; told once per connection.
     DeadDialect { peer: PeerId },
     /// A connection is not read for the time being.
@@ -67,6 +75,8 @@ pub enum Leaving {
     Suspect,
     /// It said what a registered worker must not say.
     Confused,
+    /// It may not offer its service any more.
+    Forbidden,
 }
 
 impl std::fmt::Display for Leaving {
@@ -76,6 +86,7 @@ impl std::fmt::Display for Leaving {
             Self::Lost => "connection lost",
             Self::Silent => "silent for longer than it promised",
             Self::Suspect => "let a deadline pass and stayed silent",
+            Self::Forbidden => "may not offer its service any more",
             Self::Confused => "said what a worker must not say",
         })
     }
@@ -96,6 +107,9 @@ pub struct Counters {
     pub own: u64,
     /// Refusals by status, said or (to Majordomo clients) kept silent.
     pub errors: BTreeMap<u16, u64>,
+    /// What no rule allowed: tasks, questions to the broker itself, and each service that was
+    /// offered.
+    pub forbidden: u64,
     /// Attempts after the first.
     pub retried: u64,
     /// Tasks that lost as many workers as they may.

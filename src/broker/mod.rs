@@ -10,8 +10,10 @@
 //! 5. the same script brings the same actions;
 //! 6. sizes never exceed [`Limits`](crate::limits::Limits);
 //! 7. no task is started a second time unless it may be;
-//! 8. no answer reaches a client that did not ask for it.
+//! 8. no answer reaches a client that did not ask for it;
+//! 9. once there are rules ([`Access`]), no task comes from or goes to whom none of them allows it.
 
+mod access;
 mod asking;
 mod config;
 mod deadline;
@@ -23,17 +25,20 @@ mod lease;
 mod offering;
 mod peer;
 mod replying;
+mod rights;
 mod service;
 mod snapshot;
 mod task;
 mod turn;
 
+pub use access::{Access, Right, Rule, Who, Wildcard, WildcardError, is_anonymous};
 pub use config::Config;
 pub use fact::{Counters, Fact, Leaving};
 pub use peer::PeerId;
 pub use snapshot::{ServiceState, Snapshot, WorkerState};
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::Chains;
@@ -45,12 +50,20 @@ use service::Services;
 use task::Tasks;
 
 use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};
+use crate::security::User;
 use crate::time::Time;
 use crate::wire::Message;
 
 /// What the broker is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
+    /// A connection is open. One that speaks without this is nobody in particular.
+    Opened {
+        /// Who.
+        peer: PeerId,
+        /// Who that has proved to be; none if it need not prove anything.
+        user: Option<User>,
+    },
     /// A peer said something, understood or not.
     Heard {
         /// Who.
@@ -74,6 +87,12 @@ pub enum Event {
         peer: PeerId,
         /// Whether it does.
         full: bool,
+    },
+    /// Other rules hold from now on: for tasks that arrive, and for what workers offer. Tasks that
+    /// were taken on already are not judged again.
+    Access {
+        /// The rules; none lets everybody do everything.
+        access: Option<Arc<Access>>,
     },
     /// Finish: no new tasks; what is there may take so long.
     Drain {
@@ -254,6 +273,7 @@ impl Broker {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, out);
         match event {
+            Event::Opened { peer, user } => self.opened(peer, user),
             Event::Heard { peer, reading } => self.heard(peer, reading),
             Event::Sign { peer } => {
                 let now = self.now;
@@ -263,6 +283,7 @@ impl Broker {
             }
             Event::Lost { peer } => self.lost(peer),
             Event::Full { peer, full } => self.full(peer, full),
+            Event::Access { access } => self.replace_access(access),
             Event::Drain { limit } => self.begin_drain(limit),
             Event::Woke => self.woke(),
         }

@@ -9,7 +9,7 @@ use super::task::Stage;
 use super::{Action, Broker, Fact, Leaving, PeerId};
 use crate::chain::Chain;
 use crate::protocol::scale0::Settings;
-use crate::protocol::{Announcement, Answer, Dialect, Id, Notice, Return, Status};
+use crate::protocol::{Announcement, Answer, Dialect, Id, Name, Notice, Offer, Return, Status};
 use crate::wire::Message;
 
 impl Broker {
@@ -42,14 +42,15 @@ impl Broker {
     /// A worker's first announcement.
     fn join(&mut self, id: PeerId, announcement: Announcement) {
         let dialect = announcement.dialect;
-        if let Err((status, text)) = self.acceptable(&announcement, &[]) {
+        let (allowed, refused) = self.sift(id, &announcement);
+        if let Err((status, text)) = self.acceptable(&announcement.offers, &allowed, &[]) {
             return self.reject(id, dialect, status, text);
         }
-        let services = announcement
-            .offers
-            .iter()
-            .map(|offer| offer.service.clone())
-            .collect();
+        // Majordomo's workers have one service, and nothing to be without it.
+        if dialect.is_majordomo() && !refused.is_empty() {
+            return self.refuse_offers(id, dialect, &refused);
+        }
+        let services = allowed.iter().map(|offer| offer.service.clone()).collect();
         let (name, capacity) = (announcement.name.clone(), announcement.capacity);
         let now = self.now;
         let Some(peer) = self.peer_mut(id) else {
@@ -79,7 +80,7 @@ impl Broker {
             services,
             capacity,
         });
-        self.seat(id, announcement);
+        self.seat(id, announcement, &allowed, &refused);
     }
 
     /// A worker's later announcement, which may come.
@@ -88,26 +89,25 @@ impl Broker {
             return;
         };
         let former = worker.seats.clone();
-        if let Err((status, text)) = self.acceptable(&announcement, &former) {
+        let (allowed, refused) = self.sift(id, &announcement);
+        if let Err((status, text)) = self.acceptable(&announcement.offers, &allowed, &former) {
             return self.reject(id, announcement.dialect, status, text);
         }
-        let services = announcement
-            .offers
-            .iter()
-            .map(|offer| offer.service.clone())
-            .collect();
+        let services = allowed.iter().map(|offer| offer.service.clone()).collect();
         self.note(Fact::WorkerChanged {
             peer: id,
             services,
             capacity: announcement.capacity,
         });
-        self.seat(id, announcement);
+        self.seat(id, announcement, &allowed, &refused);
     }
 
-    /// Whether the services' number and names allow it. `former` are the seats it would replace.
-    fn acceptable(
+    /// Whether the names that are announced allow it, and the number of those that rules allow.
+    /// `former` are the seats that they would replace.
+    pub(super) fn acceptable(
         &self,
-        announcement: &Announcement,
+        announced: &[Offer],
+        allowed: &[Offer],
         former: &[Seat],
     ) -> Result<(), (Status, String)> {
         let limit = self.config.limits.services;
@@ -123,7 +123,7 @@ impl Broker {
             .count();
         let mut room = (limit + given_up).saturating_sub(self.services.offered());
         let mut seen = BTreeSet::new();
-        for offer in &announcement.offers {
+        for offer in announced {
             if !seen.insert(&offer.service) {
                 let text = format!("service {} is offered twice", offer.service);
                 return Err((Status::MALFORMED, text));
@@ -135,6 +135,8 @@ impl Broker {
                 );
                 return Err((Status::MALFORMED, text));
             }
+        }
+        for offer in allowed {
             let offered = self
                 .services
                 .find(&offer.service)
@@ -172,16 +174,47 @@ impl Broker {
         }
     }
 
-    /// Replaces a worker's seats by those of its announcement.
-    fn seat(&mut self, id: PeerId, announcement: Announcement) {
+    /// Makes a worker what it announces, as far as rules allow.
+    fn seat(&mut self, id: PeerId, announced: Announcement, allowed: &[Offer], refused: &[Name]) {
+        let now = self.now;
+        let promise = announced
+            .promise
+            .map_or(self.config.majordomo_promise, clamp_promise);
+        let dialect = announced.dialect;
+        if let Some(peer) = self.peer_mut(id) {
+            peer.promise = promise;
+            if let Some(worker) = &mut peer.worker {
+                worker.announcement = announced;
+                worker.announced = now;
+                worker.next = None;
+            }
+        }
+        self.place(id, allowed);
+        self.refuse_offers(id, dialect, refused);
+        if dialect == Dialect::Scale0 {
+            let settings = Settings {
+                promise: self.config.heartbeat,
+                broker: self.config.name.clone(),
+                max_message: self.config.limits.message,
+                max_frames: self.config.limits.parts,
+            };
+            self.tell(id, dialect, Notice::Config(settings));
+        }
+        self.look_after(id.place);
+        self.settle(id.place);
+    }
+
+    /// Replaces a worker's seats by those of these offers. It stands in no ready list then, until
+    /// it is settled.
+    pub(super) fn place(&mut self, id: PeerId, offers: &[Offer]) {
         let now = self.now;
         let Some(worker) = self.worker(id) else {
             return;
         };
         let former = worker.seats.clone();
         self.stand_down(id.place);
-        let mut seats = Vec::with_capacity(announcement.offers.len());
-        for offer in &announcement.offers {
+        let mut seats = Vec::with_capacity(offers.len());
+        for offer in offers {
             let service = self.services.find_or_add(&offer.service, now);
             let node = match former.iter().find(|seat| seat.service == service) {
                 Some(seat) => seat.node,
@@ -197,33 +230,12 @@ impl Broker {
             });
         }
         let kept: BTreeSet<u32> = seats.iter().map(|seat| seat.service).collect();
-        let promise = announcement
-            .promise
-            .map_or(self.config.majordomo_promise, clamp_promise);
-        let dialect = announcement.dialect;
-        if let Some(peer) = self.peer_mut(id) {
-            peer.promise = promise;
-            if let Some(worker) = &mut peer.worker {
-                worker.announcement = announcement;
-                worker.seats = seats;
-                worker.announced = now;
-                worker.next = None;
-            }
+        if let Some(worker) = self.worker_mut(id) {
+            worker.seats = seats;
         }
         for seat in former.iter().filter(|seat| !kept.contains(&seat.service)) {
             self.vacate(*seat);
         }
-        if dialect == Dialect::Scale0 {
-            let settings = Settings {
-                promise: self.config.heartbeat,
-                broker: self.config.name.clone(),
-                max_message: self.config.limits.message,
-                max_frames: self.config.limits.parts,
-            };
-            self.tell(id, dialect, Notice::Config(settings));
-        }
-        self.look_after(id.place);
-        self.settle(id.place);
     }
 
     /// Gives up a seat that is in no ready list.

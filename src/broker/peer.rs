@@ -1,12 +1,14 @@
 //! A connection as the broker knows it: a client, a worker, or both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::access::Right;
 use super::deadline::Handle;
 use super::task::Key;
 use crate::chain::Chain;
-use crate::protocol::{Announcement, Dialect};
+use crate::protocol::{Announcement, Dialect, Name};
+use crate::security::User;
 use crate::time::Time;
 
 /// Names a connection. The caller gives the numbers: a place, used again when the connection is
@@ -19,10 +21,14 @@ pub struct PeerId {
     pub generation: u32,
 }
 
-/// Exists from the first word on.
+/// Exists from its opening on, or from its first word.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
+    /// Who it has proved to be; none for nobody in particular.
+    pub(super) user: Option<Box<User>>,
+    /// Refusals that the log knows of.
+    pub(super) forbidden: BTreeSet<(Right, Name)>,
     /// Its tasks that have no answer yet.
     pub(super) tasks: BTreeMap<Key, u32>,
     pub(super) worker: Option<Box<Worker>>,
@@ -52,6 +58,8 @@ impl Peer {
     pub(super) fn new(id: PeerId, now: Time) -> Self {
         Self {
             id,
+            user: None,
+            forbidden: BTreeSet::new(),
             tasks: BTreeMap::new(),
             worker: None,
             paused: None,
@@ -104,9 +112,9 @@ pub(super) fn patience(promise: Duration) -> Duration {
 /// The worker's side of a peer.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// What it last said of itself.
+    /// What it last said of itself, with the offers that it may not make.
     pub(super) announcement: Announcement,
-    /// One for each of its services.
+    /// One for each of the services that it may offer.
     pub(super) seats: Vec<Seat>,
     /// Tasks it has, oldest first, zombies included.
     pub(super) tasks: Chain,

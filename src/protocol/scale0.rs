@@ -434,6 +434,21 @@ fn without_user(properties: Properties<'_>) -> Bytes {
     kept.into()
 }
 
+/// Says to the worker who asks: puts `User` behind the other properties of a task. False if a
+/// worker that keeps to the limits could not read the header then; the task stays as it was.
+#[must_use]
+pub fn add_user(ask: &mut Ask, user: &[u8], limits: &Limits) -> bool {
+    let count = Properties::trusted(&ask.properties).iter().count();
+    let mut properties = ask.properties.to_vec();
+    push_property(USER, user, &mut properties);
+    let header = FIXED + ask.service.as_bytes().len() + properties.len();
+    let fits = count < limits.properties && header <= limits.header;
+    if fits {
+        ask.properties = properties.into();
+    }
+    fits
+}
+
 pub(super) fn assign<R>(task: &Assignment, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
     let idempotent = if task.idempotent { flag::IDEMPOTENT } else { 0 };
     let header = Header {

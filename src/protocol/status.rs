@@ -9,6 +9,8 @@ impl Status {
     pub const OK: Self = Self(200);
     /// Malformed.
     pub const MALFORMED: Self = Self(400);
+    /// No rule allows it.
+    pub const FORBIDDEN: Self = Self(403);
     /// No worker offers the service.
     pub const NO_SERVICE: Self = Self(404);
     /// The time to live ran out in the queue.
@@ -52,6 +54,7 @@ impl Status {
         match self.0 {
             200 => "ok",
             400 => "malformed",
+            403 => "forbidden",
             404 => "no-service",
             408 => "expired",
             409 => "duplicate-id",

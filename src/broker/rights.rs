@@ -18,7 +18,9 @@ impl Broker {
     pub(super) fn opened(&mut self, id: PeerId, user: Option<User>) {
         self.meet(id);
         if let Some(peer) = self.peer_mut(id) {
-            peer.user = user.filter(|user| !access::is_anonymous(user)).map(Box::new);
+            peer.user = user
+                .filter(|user| !access::is_anonymous(user))
+                .map(Box::new);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::AccessFile;
 use crate::auth::Authenticator;
 use crate::broker;
 use crate::security::Security;
@@ -19,6 +20,9 @@ pub struct Config {
     pub security: Security,
     /// Says who may come in, if the mechanism [asks](Security::asks). Without one nobody may.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// Who may do what; none lets everybody do everything. It is read again when it changes. It
+    /// goes before the rules in `broker`.
+    pub access: Option<AccessFile>,
     /// What may still finish when the server is told to stop has this long.
     pub drain_timeout: Duration,
     /// What Majordomo clients get instead of silence when the broker has only an error for them;
@@ -33,6 +37,7 @@ impl Default for Config {
             broker: broker::Config::default(),
             security: Security::Null,
             authenticator: None,
+            access: None,
             drain_timeout: Duration::from_secs(30),
             majordomo_error_body: None,
         }

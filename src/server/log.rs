@@ -20,6 +20,7 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::WorkerTrusted { peer }
         | Fact::StrayReply { peer, .. }
         | Fact::Malformed { peer, .. }
+        | Fact::Forbidden { peer, .. }
         | Fact::DeadDialect { peer }
         | Fact::Paused { peer } => Some(*peer),
         Fact::TaskRetried { .. }
@@ -114,6 +115,14 @@ pub(super) fn fact(fact: &Fact, address: Option<Address>) {
             tracing::debug!(%peer, forged, "reply to no task of this worker")
         }
         Fact::Malformed { text, .. } => tracing::debug!(%peer, text, "malformed message"),
+        Fact::Forbidden {
+            user,
+            right,
+            service,
+            ..
+        } => {
+            tracing::warn!(%peer, %user, %right, %service, "forbidden: no rule allows it");
+        }
         Fact::DeadDialect { .. } => {
             tracing::warn!(
                 %peer,

@@ -4,6 +4,7 @@
 //! the same stack frame and encodes the consequences straight into the other connections'
 //! outboxes; at the end of the turn each of them is written once.
 
+mod access;
 mod admin;
 mod config;
 mod connection;
@@ -12,6 +13,7 @@ mod log;
 mod shard;
 mod thread;
 
+pub use access::{AccessError, AccessFile};
 pub use config::Config;
 pub use descriptors::raise_descriptor_limit;
 pub use thread::Running;
@@ -47,6 +49,7 @@ pub struct Server {
     shard: Rc<RefCell<Shard>>,
     listeners: Vec<Listener>,
     drain_timeout: Duration,
+    access: Option<AccessFile>,
 }
 
 impl Server {
@@ -60,11 +63,13 @@ impl Server {
             listeners.push(Listener::bind(endpoint, &Transport::default()).await?);
         }
         let drain_timeout = config.drain_timeout;
+        let access = config.access.clone();
         let shard = Rc::new(RefCell::new(Shard::new(config, entropy()?)));
         Ok(Self {
             shard,
             listeners,
             drain_timeout,
+            access,
         })
     }
 
@@ -83,6 +88,7 @@ impl Server {
             shard,
             listeners,
             drain_timeout,
+            access,
         } = self;
         let accepting: Vec<_> = listeners
             .into_iter()
@@ -90,6 +96,8 @@ impl Server {
                 tokio::task::spawn_local(connection::accept(Rc::clone(&shard), listener))
             })
             .collect();
+        let watching =
+            access.map(|file| tokio::task::spawn_local(access::watch(Rc::clone(&shard), file)));
         // A task among the connections' tasks: it has its turn after those that are ready.
         let mut turns = tokio::task::spawn_local(shard::turns(Rc::clone(&shard)));
         let ended = tokio::select! {
@@ -99,7 +107,7 @@ impl Server {
                 turns.await
             }
         };
-        for task in accepting {
+        for task in accepting.into_iter().chain(watching) {
             task.abort();
         }
         ended.map_err(|_| Error::Panicked)

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{Config, admin, descriptors, log};
 use crate::auth::{Authenticator, REVIEW, Request};
-use crate::broker::{Action, Broker, Event, PeerId, Query};
+use crate::broker::{Access, Action, Broker, Event, PeerId, Query};
 use crate::limits::Limits;
 use crate::net::{Address, Allowance, Clock, Pending, Ticket, WriteHalf, entropy};
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
@@ -148,7 +148,11 @@ impl End {
 
 impl Shard {
     pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
-        let broker = Broker::new(config.broker, seed);
+        let mut deciding = config.broker;
+        if let Some(file) = &config.access {
+            deciding.access = Some(Arc::clone(file.access()));
+        }
+        let broker = Broker::new(deciding, seed);
         let mut limits = broker.config().limits.clone();
         limits.connections = limits
             .connections
@@ -382,11 +386,13 @@ impl Shard {
                 tracing::debug!(peer = id.place, kind = %peer.metadata.kind, "connection open");
                 if let Some(connection) = self.connection(id) {
                     connection.kind = peer.metadata.kind;
-                    connection.user = peer.user;
+                    connection.user.clone_from(&peer.user);
                     if let Some(ticket) = connection.pending.take() {
                         self.pending.remove(ticket);
                     }
                 }
+                let user = peer.user;
+                self.decide(now, Event::Opened { peer: id, user });
             }
             Heard::Message(message) => {
                 self.totals.messages_in += 1;
@@ -656,6 +662,14 @@ impl Shard {
         let lost = self.lost.filter(|(lost, _)| *lost == id);
         let here = self.connection(id).map(|connection| connection.address);
         here.or(lost.map(|(_, address)| address))
+    }
+
+    /// Other rules hold from now on.
+    pub(super) fn replace_access(&mut self, access: Arc<Access>) {
+        let now = self.clock.now();
+        let access = Some(access);
+        self.decide(now, Event::Access { access });
+        self.wake_turn();
     }
 
     /// Begins the orderly end.

@@ -32,6 +32,10 @@ pub(crate) struct Settings {
     /// Let passwords be sent in the clear between machines
     #[arg(long, help_heading = "Security")]
     pub(crate) allow_plain_remote: bool,
+    /// Who may offer, call and administer what: a TOML file of rules, read again when it changes; without it everybody may
+    /// do everything
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    pub(crate) access: Option<PathBuf>,
     /// What the broker calls itself [default: scale0]
     #[arg(long, value_name = "NAME", help_heading = "Timing and behaviour")]
     pub(crate) name: Option<String>,
@@ -189,7 +193,7 @@ impl Settings {
 
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
-        merge!(self, under: curve_secret authorized_clients plain name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
+        merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
             mdp_error_body suspect_after suspect_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
             max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
@@ -218,6 +222,12 @@ impl Settings {
             security,
             authenticator,
             majordomo_error_body: self.mdp_error_body.clone(),
+            access: self
+                .access
+                .as_deref()
+                .map(scale0::server::AccessFile::read)
+                .transpose()
+                .map_err(Failed::usage)?,
             ..scale0::server::Config::default()
         };
         set(

@@ -181,7 +181,11 @@ mod tests {
     #[test]
     fn everybody_is_everybody_and_anonymous_is_who_nobody_knows() {
         let (nameless, called) = (user("", None), user("anonymous", None));
-        let known = [user("ann", None), user("", Some(1)), user("anonymous", Some(1))];
+        let known = [
+            user("ann", None),
+            user("", Some(1)),
+            user("anonymous", Some(1)),
+        ];
         for peer in [None, Some(&nameless), Some(&called)] {
             assert!(calls(Who::Everybody, peer) && calls(Who::Anonymous, peer));
         }
@@ -194,8 +198,12 @@ mod tests {
     fn a_name_is_a_name_and_a_key_is_a_key() {
         let ann = || Who::Name(Bytes::from_static(b"ann"));
         let key = || Who::Key(PublicKey::from_bytes([1; 32]));
-        assert!(calls(ann(), Some(&user("ann", None))) && calls(ann(), Some(&user("ann", Some(2)))));
-        assert!(calls(key(), Some(&user("", Some(1)))) && calls(key(), Some(&user("bob", Some(1)))));
+        assert!(
+            calls(ann(), Some(&user("ann", None))) && calls(ann(), Some(&user("ann", Some(2))))
+        );
+        assert!(
+            calls(key(), Some(&user("", Some(1)))) && calls(key(), Some(&user("bob", Some(1))))
+        );
         assert!(!calls(ann(), None) && !calls(ann(), Some(&user("Ann", None))));
         assert!(!calls(key(), None) && !calls(key(), Some(&user("ann", Some(2)))));
         // Who calls itself like a key does not have it, and the empty name is nobody's.

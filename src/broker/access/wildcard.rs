@@ -227,7 +227,10 @@ mod tests {
     fn what_is_no_pattern_is_refused() {
         assert_eq!(Wildcard::parse(""), Err(WildcardError::Empty));
         let long = "*".repeat(256);
-        assert_eq!(Wildcard::parse(&long), Err(WildcardError::TooLong { len: 256 }));
+        assert_eq!(
+            Wildcard::parse(&long),
+            Err(WildcardError::TooLong { len: 256 })
+        );
         assert_eq!(
             Wildcard::parse("a\n"),
             Err(WildcardError::Forbidden { byte: b'\n' })

@@ -15,6 +15,8 @@ mod rig;
 
 #[path = "broker/majordomo.rs"]
 mod majordomo;
+#[path = "broker/rights.rs"]
+mod rights;
 #[path = "broker/sabotage.rs"]
 mod sabotage;
 #[path = "broker/tasks.rs"]
@@ -28,7 +30,8 @@ use scale0::broker::Config;
 
 use rig::checker::Promise;
 use rig::player::Player;
-use rig::script::{Step, quick, steps, tight};
+use rig::rights::any_rules;
+use rig::script::{Step, quick, steps, steps_under_rules, tight};
 use rig::{replay, transcript};
 
 fn keeps_all_promises(config: Config, script: &[Step]) -> Result<(), TestCaseError> {
@@ -57,6 +60,20 @@ proptest! {
     #[test]
     fn any_script_keeps_all_promises(script in steps(80)) {
         keeps_all_promises(quick(), &script)?;
+    }
+
+    #[test]
+    fn any_script_under_any_rules_keeps_all_promises(access in any_rules(), script in steps_under_rules(80)) {
+        let access = Some(std::sync::Arc::new(access));
+        keeps_all_promises(Config { access, ..quick() }, &script)?;
+    }
+
+    #[test]
+    fn any_script_under_any_rules_keeps_all_promises_at_the_limits(
+        config in tight(),
+        script in steps_under_rules(60),
+    ) {
+        keeps_all_promises(config, &script)?;
     }
 
     #[test]

@@ -391,7 +391,8 @@ impl Shard {
                         self.pending.remove(ticket);
                     }
                 }
-                let user = peer.user;
+                // The session tells who that is, once it can prove it.
+                let user = None;
                 self.decide(now, Event::Opened { peer: id, user });
             }
             Heard::Message(message) => {

@@ -2,17 +2,19 @@
 //! turn, event and actions, and reports the first broken promise as a value.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use scale0::broker::{Action, Config, Event, Fact, PeerId, Snapshot};
+use scale0::broker::{Access, Action, Config, Event, Fact, PeerId, Right, Snapshot};
 use scale0::protocol::{
     Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Offer, Reading, Reply, Return,
     Status, Word,
 };
+use scale0::security::User;
 use scale0::time::Time;
 use scale0::wire::Message;
 
-use super::Turn;
+use super::{Turn, rights};
 
 /// The promises of `scale0::broker`, by their numbers, and what else must hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,6 +27,7 @@ pub(crate) enum Promise {
     Limits,
     OneStart,
     RightClient,
+    Rights,
     /// No idle hands, balanced books, no surprises.
     Order,
 }
@@ -54,6 +57,7 @@ macro_rules! must {
 
 #[derive(Debug, Default)]
 struct Peer {
+    user: Option<User>,
     lost: bool,
     closed: bool,
     held: bool,
@@ -67,6 +71,8 @@ struct Peer {
 #[derive(Debug)]
 struct Worker {
     dialect: Dialect,
+    /// All that it wants to offer.
+    said: Vec<Offer>,
     capacity: usize,
     offers: Vec<Offer>,
     deep: bool,
@@ -94,6 +100,8 @@ struct Task {
     gathered: Vec<Message>,
     /// It has its final answer, or nobody to give it to.
     done: bool,
+    /// No rule allowed it when it came.
+    forbidden: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,6 +118,8 @@ enum At {
 /// What this turn's event allows or demands.
 #[derive(Debug, Default)]
 struct Due {
+    /// Other rules hold.
+    rules: bool,
     fresh: Option<usize>,
     /// A question to the broker itself, or a malformed task: one answer.
     own: Option<(PeerId, Return, Name)>,
@@ -132,6 +142,7 @@ struct Due {
 #[derive(Debug)]
 pub(crate) struct Checker {
     config: Config,
+    access: Option<Arc<Access>>,
     peers: BTreeMap<PeerId, Peer>,
     tasks: Vec<Task>,
     by_body: BTreeMap<Message, usize>,
@@ -148,6 +159,7 @@ pub(crate) struct Checker {
 impl Checker {
     pub(crate) fn new(config: Config) -> Self {
         Self {
+            access: config.access.clone(),
             config,
             peers: BTreeMap::new(),
             tasks: Vec::new(),
@@ -211,6 +223,13 @@ impl Checker {
 
     fn event(&mut self, event: &Event) {
         match event {
+            Event::Opened { peer, user } => {
+                self.peers.entry(*peer).or_default().user = user.clone();
+            }
+            Event::Access { access } => {
+                self.access = access.clone();
+                self.due.rules = true;
+            }
             Event::Heard { peer: id, reading } => {
                 let peer = self.peers.entry(*id).or_default();
                 if peer.lost || peer.closed {
@@ -294,6 +313,7 @@ impl Checker {
         };
         let ttl = ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let index = self.tasks.len();
+        let forbidden = !self.may(id, Right::Call, &ask.service);
         self.tasks.push(Task {
             peer: id,
             back: ask.back.clone(),
@@ -306,6 +326,7 @@ impl Checker {
             streamed: false,
             gathered: Vec::new(),
             done: false,
+            forbidden,
         });
         self.by_body.insert(ask.body.clone(), index);
         self.due.fresh = Some(index);
@@ -404,6 +425,11 @@ impl Checker {
             } => {
                 let asked = self.due.own.take() == Some((*peer, back.clone(), service.clone()));
                 must!(asked, RightClient, "nobody asked: {action:?}");
+                must!(
+                    self.may(*peer, Right::Administer, service),
+                    Rights,
+                    "no rule allows it: {action:?}"
+                );
                 Ok(())
             }
             Action::Gauge { peer } => {
@@ -473,13 +499,38 @@ impl Checker {
                 let joins = matches!(fact, Fact::WorkerJoined { .. });
                 self.rank += 1;
                 let (rank, most) = (self.rank, self.config.limits.worker_tasks);
-                let peer = self.peers.entry(*peer).or_default();
+                let access = self.access.clone();
+                let (id, rules) = (peer, self.due.rules);
+                let peer = self.peers.entry(*id).or_default();
+                let user = peer.user.clone();
+                let may = |offer: &Offer| {
+                    let service = offer.service.as_bytes();
+                    access.as_ref().is_none_or(|access| {
+                        rights::allowed(access, user.as_ref(), Right::Offer, service)
+                    })
+                };
+                // Other rules let it keep or give it back some of what it once said.
+                if let Some(worker) = peer.worker.as_mut().filter(|_| rules) {
+                    let mut offers = worker.said.clone();
+                    offers.retain(|offer| services.contains(&offer.service));
+                    let named = offers.iter().map(|offer| &offer.service).eq(services);
+                    must!(
+                        named && worker.capacity == usize::from(*capacity),
+                        Order,
+                        "not what it announced: {fact:?}, but {:?}",
+                        worker.said
+                    );
+                    (worker.offers, worker.since) = (offers, rank);
+                    return Ok(());
+                }
                 let Some(said) = peer.stated.take() else {
                     return broken(Promise::Order, format!("nobody announced: {fact:?}"));
                 };
-                let names: Vec<&Name> = said.offers.iter().map(|offer| &offer.service).collect();
+                let mut offers = said.offers.clone();
+                offers.retain(may);
                 must!(
-                    names.iter().copied().eq(services) && said.capacity == *capacity,
+                    offers.iter().map(|offer| &offer.service).eq(services)
+                        && said.capacity == *capacity,
                     Order,
                     "not the newest announcement: {fact:?}, but {said:?}"
                 );
@@ -495,7 +546,8 @@ impl Checker {
                 let mut worker = Worker {
                     dialect: said.dialect,
                     capacity: usize::from(said.capacity),
-                    offers: said.offers,
+                    offers,
+                    said: said.offers,
                     deep: said.deep,
                     suspect,
                     holding,
@@ -526,6 +578,11 @@ impl Checker {
             return broken(Promise::RightClient, format!("a task of nobody: {given:?}"));
         };
         let (at, service) = (self.tasks[index].at, self.tasks[index].service.clone());
+        must!(
+            self.may(id, Right::Offer, &service),
+            Rights,
+            "no rule lets {id:?} offer {service}"
+        );
         let task = &self.tasks[index];
         must!(!task.done, OneStart, "it has its answer already: {given:?}");
         must!(
@@ -625,6 +682,7 @@ impl Checker {
         }
         self.tasks[index].at = At::Queue;
         let task = &self.tasks[index];
+        must!(!task.forbidden, Rights, "no rule allows it: {task:?}");
         must!(
             self.draining.is_none(),
             Limits,
@@ -676,6 +734,14 @@ impl Checker {
             && (*peer, way, name) == (id, back, service)
         {
             self.due.own = None;
+            let refused =
+                matches!(answer, Answer::Error { status, .. } if *status == Status::FORBIDDEN);
+            let own = service.as_bytes().starts_with(b"s0.");
+            must!(
+                !own || refused != self.may(id, Right::Administer, service),
+                Rights,
+                "{service} of {id:?}: {answer:?}"
+            );
             return Ok(());
         }
         let is_for =
@@ -784,6 +850,9 @@ impl Checker {
         let waiting = matches!(task.at, At::Queue | At::Orphaned);
         let fresh = task.at == At::Door;
         let time_is_up = self.draining.is_some_and(|at| at <= self.now);
+        if task.forbidden {
+            return fresh && status == Status::FORBIDDEN;
+        }
         match status {
             Status::NO_SERVICE => fresh || (waiting && task.attempts == 0 && !offered),
             Status::EXPIRED => waiting && task.attempts == 0 && late,
@@ -886,11 +955,41 @@ impl Checker {
             self.rank += 1;
             worker.since = self.rank;
         }
+        self.rights()?;
         self.no_idle_hands()?;
         self.sizes(snapshot)?;
         self.books(snapshot)?;
         self.before = Some(snapshot.clone());
         Ok(())
+    }
+
+    /// Workers have what rules let them have, and nothing else.
+    fn rights(&self) -> Checked {
+        let complete = self.due.rules && self.config.limits.services >= SERVICES;
+        for (id, peer) in &self.peers {
+            let Some(worker) = &peer.worker else {
+                continue;
+            };
+            for offer in &worker.said {
+                let may = self.may(*id, Right::Offer, &offer.service);
+                let has = worker.offers.contains(offer);
+                must!(may || !has, Rights, "{id:?} must not offer {offer:?}");
+                must!(
+                    has || !may || !complete,
+                    Rights,
+                    "{id:?} may offer {offer:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// By the rules as a person would read them.
+    fn may(&self, id: PeerId, right: Right, service: &Name) -> bool {
+        let user = self.peers.get(&id).and_then(|peer| peer.user.as_ref());
+        self.access
+            .as_ref()
+            .is_none_or(|access| rights::allowed(access, user, right, service.as_bytes()))
     }
 
     fn no_idle_hands(&self) -> Checked {
@@ -1075,6 +1174,9 @@ impl Task {
         self.again && !self.streamed && self.attempts < most
     }
 }
+
+/// What scripts know.
+const SERVICES: usize = 4;
 
 /// Whether an answer is what the worker said.
 fn says(answer: &Answer, reply: &Reply, whole: &Message) -> bool {

@@ -3,6 +3,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod player;
+pub(crate) mod rights;
 pub(crate) mod script;
 pub(crate) mod talk;
 

@@ -177,6 +177,12 @@ impl Player {
             Step::Drain(ms) => self.turn(Event::Drain {
                 limit: Duration::from_millis(ms),
             }),
+            Step::Open(peer, _) if self.peers[peer].spoke => Ok(()),
+            Step::Open(peer, user) => {
+                let peer = self.id(peer);
+                self.turn(Event::Opened { peer, user })
+            }
+            Step::Rules(access) => self.turn(Event::Access { access }),
             Step::Wait(ms) => self.wait_until(self.rig.now + Duration::from_millis(ms)),
             Step::Doze => match self.rig.broker.deadline() {
                 Some(at) => self.wait_until(at.max(self.rig.now)),

@@ -2,10 +2,14 @@
 //! person can read. What a number means is the player's to say.
 
 use proptest::prelude::*;
-use scale0::broker::Config;
+use scale0::broker::{Access, Config};
 use scale0::limits::Limits;
 use scale0::protocol::Name;
+use scale0::security::User;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::rights::{any_rules, any_user};
 
 /// One thing that happens. Peers are numbered by [`PEERS`]; each may be client and worker.
 #[derive(Clone, Debug)]
@@ -66,10 +70,27 @@ pub(crate) enum Step {
     Wait(u64),
     /// To the next deadline.
     Doze,
+    /// A connection opens, if it has not said anything yet.
+    Open(usize, Option<User>),
+    Rules(Option<Arc<Access>>),
 }
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step(), 1..most)
+}
+
+/// The same with users and rules that change.
+pub(crate) fn steps_under_rules(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let open = (0..PEERS, any_user()).prop_map(|(peer, user)| Step::Open(peer, user));
+    let rules = proptest::option::weighted(0.9, any_rules().prop_map(Arc::new));
+    let opened = proptest::collection::vec(any_user(), PEERS).prop_map(|users| {
+        let each = users.into_iter().enumerate();
+        each.map(|(peer, user)| Step::Open(peer, user))
+            .collect::<Vec<Step>>()
+    });
+    let later = prop_oneof![20 => step(), 1 => open, 2 => rules.prop_map(Step::Rules)];
+    (opened, proptest::collection::vec(later, 1..most))
+        .prop_map(|(opened, later)| opened.into_iter().chain(later).collect())
 }
 
 fn step() -> impl Strategy<Value = Step> {

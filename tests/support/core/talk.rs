@@ -2,6 +2,7 @@
 //! said, so that a test reads as a conversation. Every talk is checked against all promises.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,10 @@ use scale0::protocol::{
     Announcement, Answer, Ask, Dialect, Id, Name, Notice, Offer, Ping, Reading, Refusal, Reply,
     Return, Status, Word,
 };
+use scale0::security::User;
 use scale0::wire::Message;
 
+use super::rights::rules;
 use super::{Rig, Turn, back, peer, transcript};
 
 /// Named peers and their broker.
@@ -202,6 +205,19 @@ impl Talk {
     pub(crate) fn hears(&mut self, who: &'static str, reading: Reading) -> Vec<String> {
         let peer = self.id(who);
         self.turn(Event::Heard { peer, reading })
+    }
+
+    /// A connection opens, of the user of this name.
+    pub(crate) fn opens(&mut self, who: &'static str, user: User) -> Vec<String> {
+        let peer = self.id(who);
+        let user = Some(user);
+        self.turn(Event::Opened { peer, user })
+    }
+
+    /// Other rules hold; see [`rules`].
+    pub(crate) fn rules(&mut self, lines: &str) -> Vec<String> {
+        let access = Some(Arc::new(rules(lines)));
+        self.turn(Event::Access { access })
     }
 
     pub(crate) fn loses(&mut self, who: &'static str) -> Vec<String> {

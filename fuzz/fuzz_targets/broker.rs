@@ -1,17 +1,18 @@
 //! The broker against a small model, over any history of its peers: every task gets exactly one
 //! final answer, nothing is said to who is gone, no worker gets more than it can hold, deadlines
-//! lie ahead, and at the end nothing is held.
+//! lie ahead, no worker gets what no rule lets it have, and at the end nothing is held.
 #![cfg_attr(fuzzing, no_main)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use scale0::broker::{Action, Broker, Config, Event, PeerId};
+use scale0::broker::{Access, Action, Broker, Config, Event, PeerId, Right, Rule, Who, Wildcard};
 use scale0::limits::Limits;
 use scale0::protocol::{
     Announcement, Answer, Ask, Dialect, Id, Name, Offer, Ping, Reading, Refusal, Reply, Return,
     Status, Word,
 };
+use scale0::security::User;
 use scale0::time::Time;
 use scale0::wire::Message;
 
@@ -43,6 +44,9 @@ struct Model {
     now: Time,
     generations: [u32; PEERS],
     met: BTreeSet<PeerId>,
+    /// Who is somebody.
+    known: BTreeSet<PeerId>,
+    access: Option<std::sync::Arc<Access>>,
     closed: BTreeSet<PeerId>,
     held_back: BTreeSet<PeerId>,
     /// Tasks without a final answer.
@@ -74,6 +78,8 @@ impl Model {
             now: Time::ZERO,
             generations: [0; PEERS],
             met: BTreeSet::new(),
+            known: BTreeSet::new(),
+            access: None,
             closed: BTreeSet::new(),
             held_back: BTreeSet::new(),
             open: BTreeMap::new(),
@@ -116,9 +122,63 @@ impl Model {
                 0 => self.handle(Event::Drain {
                     limit: Duration::from_secs(5),
                 }),
+                1 => self.rules(bytes),
+                2 => self.open(peer, bytes.next()),
                 _ => self.handle(Event::Sign { peer }),
             },
         }
+    }
+
+    /// Rules, or none, for who is somebody and who is not, by a bit for each service.
+    fn rules(&mut self, bytes: &mut Script<'_>) {
+        let patterns = |set: u8| {
+            let named = (0..SERVICES).filter(|n| set & 1 << n != 0);
+            named
+                .map(|n| Wildcard::parse(&service(n).to_string()).expect("a name"))
+                .collect()
+        };
+        let rules = [Who::Name("ann".into()), Who::Anonymous].map(|who| {
+            let set = bytes.next();
+            Rule {
+                who: vec![who],
+                offer: patterns(set),
+                call: patterns(set >> 4),
+                administer: Vec::new(),
+            }
+        });
+        let on = bytes.next() & 3 != 0;
+        let access = on.then(|| std::sync::Arc::new(Access::new(rules.into())));
+        self.access.clone_from(&access);
+        self.handle(Event::Access { access });
+    }
+
+    /// A connection opens, if it has said nothing yet.
+    fn open(&mut self, peer: PeerId, who: u8) {
+        if self.met.contains(&peer) {
+            return;
+        }
+        let user = (who & 1 == 1).then(|| User {
+            name: "ann".into(),
+            key: None,
+        });
+        if user.is_some() {
+            self.known.insert(peer);
+        } else {
+            self.known.remove(&peer);
+        }
+        self.handle(Event::Opened { peer, user });
+    }
+
+    /// By the rules that hold now.
+    fn may(&self, peer: PeerId, right: Right, service: &Name) -> bool {
+        let ann = User {
+            name: "ann".into(),
+            key: None,
+        };
+        let user = self.known.contains(&peer).then_some(&ann);
+        self.access
+            .as_ref()
+            .is_none_or(|access| access.allows(user, right, service.as_bytes()))
     }
 
     fn peer(&self, place: usize) -> PeerId {
@@ -311,6 +371,7 @@ impl Model {
             match action {
                 Action::Assign { peer, task, .. } => {
                     self.is_there(peer);
+                    assert!(self.may(peer, Right::Offer, &task.service));
                     assert!(task.ttl > Duration::ZERO && task.attempt <= 3);
                     assert!(!self.tokens.iter().any(|(_, token)| *token == task.token));
                     self.tokens.push((peer, task.token));

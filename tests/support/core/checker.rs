@@ -1146,7 +1146,9 @@ impl Checker {
         self.peers.iter().filter_map(|(id, peer)| {
             let worker = peer.worker.as_ref()?;
             let offers = worker.offers.iter().any(|offer| offer.service == *service);
-            (offers && worker.room).then_some((*id, worker))
+            // One whose right is gone is told so a moment later.
+            let may = offers && worker.room && self.may(*id, Right::Offer, service);
+            may.then_some((*id, worker))
         })
     }
 

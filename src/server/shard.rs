@@ -391,8 +391,7 @@ impl Shard {
                         self.pending.remove(ticket);
                     }
                 }
-                // The session tells who that is, once it can prove it.
-                let user = None;
+                let user = peer.user;
                 self.decide(now, Event::Opened { peer: id, user });
             }
             Heard::Message(message) => {

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
@@ -13,8 +14,15 @@ mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use process::{Broker, Finished, Process, poll, scale0};
+use scale0::auth::Fixed;
+use scale0::sdk::{CallError, Failure};
+use scale0::security::Security;
+use scale0::server::{AccessFile, Config, Running};
+use scale0::{Client, Task, Worker};
 
 const ECHO_ONLY: &str = "[[rule]]\nwho = [\"*\"]\noffer = [\"*\"]\ncall = [\"echo\"]\n";
 const ADMINISTER: &str = "[[rule]]\nwho = [\"anonymous\"]\nadminister = [\"*\"]\n";
@@ -148,4 +156,63 @@ fn a_file_that_is_not_good_is_told_at_the_start_and_by_the_check() {
     assert_eq!(run(scale0().args(check)).code, Some(2));
     std::fs::write(&rules, ECHO_ONLY).unwrap();
     assert_eq!(run(scale0().args(check)).code, Some(0));
+}
+
+fn shown(user: &'static str) -> Security {
+    Security::PlainClient {
+        user: user.into(),
+        password: user.as_bytes().to_vec().into(),
+    }
+}
+
+#[tokio::test]
+async fn users_have_their_own_rights_and_workers_know_whom_they_serve() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[groups]\nstaff = [\"wes\"]\n[[rule]]\nwho = [\"staff\"]\noffer = [\"who*\"]\n\
+                [[rule]]\nwho = [\"ann\"]\ncall = [\"whoami\"]\n";
+    let names = ["wes", "ann", "bob"].map(|name| (name, name));
+    let deciding = scale0::broker::Config {
+        wait_for_worker: Duration::from_secs(30),
+        ..scale0::broker::Config::default()
+    };
+    let broker = Running::start(Config {
+        broker: deciding,
+        endpoints: vec!["tcp://127.0.0.1:0".parse().unwrap()],
+        security: Security::PlainServer,
+        authenticator: Some(Arc::new(Fixed::of(names))),
+        access: Some(AccessFile::read(&file(&directory, text)).unwrap()),
+        drain_timeout: Duration::from_secs(1),
+        ..Config::default()
+    })
+    .unwrap();
+    let endpoint = broker.endpoints()[0].to_string();
+    let worker = Worker::builder(&endpoint)
+        .unwrap()
+        .security(shown("wes"))
+        .service("whoami", async |task: Task| {
+            let user = task.property("user").map(<[u8]>::to_vec);
+            user.ok_or(Failure::new(500, "nobody"))
+        })
+        .build()
+        .unwrap();
+    let worker = tokio::spawn(worker.run(std::future::pending::<()>()));
+    let client = |user| {
+        let builder = Client::builder(&endpoint).unwrap();
+        builder.security(shown(user)).build().unwrap()
+    };
+    let (ann, bob) = (client("ann"), client("bob"));
+    let call = |client: &Client| {
+        let request = client.request("whoami").property("User", "root");
+        tokio::time::timeout(Duration::from_secs(30), request.call())
+    };
+    assert_eq!(call(&ann).await.unwrap().unwrap().text(), "ann");
+    let refused = call(&bob).await.unwrap().unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "403 forbidden: no rule lets bob call whoami"
+    );
+    assert!(refused.is_safe_to_repeat(), "nobody has begun with it");
+    assert_eq!((refused.code(), refused.retry_after()), (Some(403), None));
+    assert!(matches!(refused, CallError::Refused { .. }));
+    worker.abort();
 }

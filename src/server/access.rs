@@ -446,7 +446,7 @@ mod tests {
         let path = directory.path().join("access.toml");
         let error = AccessFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
-        std::fs::write(&path, "#".repeat(1 + MAX_FILE as usize)).unwrap();
+        std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
         let error = AccessFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("more than 1048576 bytes"), "{error}");
     }

@@ -343,7 +343,10 @@ impl Shard {
         let Some(connection) = self.connection(id) else {
             return;
         };
-        match connection.session.judge(now, verdict) {
+        let admitted = matches!(verdict, Verdict::Admit(_));
+        let judged = connection.session.judge(now, verdict);
+        self.totals.denied += u64::from(!admitted);
+        match judged {
             Ok(Some(heard)) => self.heard(now, id, heard),
             Ok(None) => {}
             Err(error) => self.finish(id, End::Session(error)),
@@ -371,6 +374,7 @@ impl Shard {
             .map(|connection| connection.id)
             .collect();
         for id in revoked {
+            self.totals.revoked += 1;
             self.finish(id, End::Revoked);
         }
     }

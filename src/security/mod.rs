@@ -20,7 +20,7 @@ use curve::{CurveClient, CurveServer, KeyPair, Opener, PublicKey, Sealer};
 
 /// Which mechanism a socket speaks, and on which side of it. As in libzmq that does not depend on
 /// who connects to whom.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Security {
     /// NULL: whoever can reach us is a friend.
     #[default]
@@ -84,6 +84,27 @@ impl Security {
             Self::CurveServer { own } => {
                 Box::new(CurveServer::new(own.clone(), ours, limits, seed))
             }
+        }
+    }
+}
+
+impl std::fmt::Debug for Security {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::NullAsked => f.write_str("NullAsked"),
+            // No password is ever printed.
+            Self::PlainClient { user, .. } => f
+                .debug_struct("PlainClient")
+                .field("user", user)
+                .finish_non_exhaustive(),
+            Self::PlainServer => f.write_str("PlainServer"),
+            Self::CurveClient { own, server } => f
+                .debug_struct("CurveClient")
+                .field("own", own)
+                .field("server", server)
+                .finish(),
+            Self::CurveServer { own } => f.debug_struct("CurveServer").field("own", own).finish(),
         }
     }
 }

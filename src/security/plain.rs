@@ -11,7 +11,6 @@ use crate::limits::Limits;
 use crate::wire::{Command, MechanismName, Metadata};
 
 /// The side that shows a name and a password.
-#[derive(Debug)]
 pub struct PlainClient {
     hello: Zeroizing<Vec<u8>>,
     ours: Metadata,
@@ -50,6 +49,16 @@ impl PlainClient {
             limits,
             welcome: false,
         }
+    }
+}
+
+impl std::fmt::Debug for PlainClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What it shows is a secret.
+        f.debug_struct("PlainClient")
+            .field("ours", &self.ours)
+            .field("welcome", &self.welcome)
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::wire::{Command, Header, Piece};
 
 /// First the line, then the tail. At rest it owns next to no memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outbox {
     line: VecDeque<Chunk>,
     /// Copied frames behind the line, open for more.
@@ -38,7 +38,6 @@ pub(super) struct Outbox {
     sealer: Option<Box<Sealer>>,
 }
 
-#[derive(Debug)]
 enum Chunk {
     /// Whole frames.
     Frames(Vec<u8>),
@@ -46,6 +45,16 @@ enum Chunk {
     Shared(Bytes),
     /// The same, but the message began in the chunk before: nothing may come between.
     Rest(Bytes),
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // PLAIN's password may be among what waits.
+        f.debug_struct("Outbox")
+            .field("len", &self.len)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Chunk {

@@ -682,3 +682,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let secret = keys(3).secret.to_z85();
+    let bytes = format!("{:?}", b"secret");
+    for (client, server) in [
+        (plain_client(), Security::PlainServer),
+        (curve_client(4), Security::CurveServer { own: keys(3) }),
+    ] {
+        let mut pair = pair(client.clone(), server.clone());
+        pair.b.verdict = None;
+        let mut printed = format!("{client:?} {server:?}");
+        for _ in 0..4 {
+            printed += &format!("{pair:?}");
+            let (ab, ba) = (pair.a.drain(), pair.b.drain());
+            pair.b.feed(&ab);
+            pair.a.feed(&ba);
+        }
+        for secret in [
+            &secret[..],
+            &bytes[1..bytes.len() - 1],
+            "115, 101, 99, 114, 101, 116",
+        ] {
+            assert!(!printed.contains(secret), "{secret}");
+        }
+    }
+}

@@ -239,6 +239,9 @@ impl State {
             user,
         });
         self.soon(slot);
+        if self.reviews() {
+            self.review_soon();
+        }
         if matches!(row(self.kind).0, Out::Upstream) || matches!(row(self.kind).1, In::Filter) {
             let topics: Vec<Bytes> = self
                 .pattern

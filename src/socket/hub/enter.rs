@@ -81,7 +81,16 @@ impl State {
         }
     }
 
-    /// How often [`review`](Self::review) has something to do, if ever.
+    /// Somebody is in who may have to go.
+    pub(super) fn review_soon(&mut self) {
+        let at = self.now + auth::REVIEW;
+        if self.wake_at.is_none_or(|wake| at < wake) {
+            self.wake_at = Some(at);
+            self.ready.wake_driver();
+        }
+    }
+
+    /// Whether [`review`](Self::review) ever has something to do.
     pub(super) fn reviews(&self) -> bool {
         self.options.authenticator.is_some() && self.options.security.asks()
     }

@@ -20,6 +20,8 @@ mod cipher;
 mod client;
 mod keys;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{Flags, Opener, Sealer};
 pub use client::CurveClient;

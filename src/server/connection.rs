@@ -70,8 +70,14 @@ async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
             Next::Over => break,
             Next::Held => wait_held(shard, id, &reader).await,
             Next::Asks(authenticator, request, limit) => {
-                let verdict = auth::verdict(authenticator, request, limit).await;
-                shard.borrow_mut().judged(id, verdict);
+                // Dropping the question tells whoever answers it that the peer is gone.
+                tokio::select! {
+                    verdict = auth::verdict(authenticator, request, limit) => {
+                        shard.borrow_mut().judged(id, verdict);
+                    }
+                    () = ended(shard, id) => {}
+                    () = hung_up(&reader) => shard.borrow_mut().finish(id, End::Eof),
+                }
             }
         }
     }
@@ -176,17 +182,34 @@ async fn wait_held(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: &ReadHalf) {
             Poll::Ready(())
         }
     });
-    let closed = async {
-        loop {
-            match reader.closed().await {
-                Ok(false) => tokio::time::sleep(HELD_LOOK).await,
-                Ok(true) | Err(_) => return,
-            }
-        }
-    };
     tokio::select! {
         () = changed => {}
-        () = closed => shard.borrow_mut().finish(id, End::Eof),
+        () = hung_up(reader) => shard.borrow_mut().finish(id, End::Eof),
+    }
+}
+
+/// Waits until a connection is over for some reason of the broker's.
+async fn ended(shard: &Rc<RefCell<Shard>>, id: PeerId) {
+    poll_fn(|cx| {
+        let mut shard = shard.borrow_mut();
+        match shard.connection(id) {
+            Some(connection) if connection.end.is_none() => {
+                connection.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
+/// Waits until the peer of a connection that is not read at present has closed it.
+async fn hung_up(reader: &ReadHalf) {
+    loop {
+        match reader.closed().await {
+            Ok(false) => tokio::time::sleep(HELD_LOOK).await,
+            Ok(true) | Err(_) => return,
+        }
     }
 }
 

@@ -78,5 +78,10 @@ pub(crate) async fn verdict(
     answered.unwrap_or(Verdict::Later)
 }
 
+/// Whether a user may stay; a panic is a no.
+pub(crate) fn stays(authenticator: &dyn Authenticator, user: &User) -> bool {
+    catch_unwind(AssertUnwindSafe(|| authenticator.admits_still(user))).unwrap_or(false)
+}
+
 /// How often those who are in are looked at again.
 pub(crate) const REVIEW: Duration = Duration::from_secs(1);

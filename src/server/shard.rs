@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Config, admin, descriptors, log};
-use crate::auth::{Authenticator, REVIEW, Request};
+use crate::auth::{self, Authenticator, REVIEW, Request};
 use crate::broker::{Access, Action, Broker, Event, PeerId, Query};
 use crate::limits::Limits;
 use crate::net::{Address, Allowance, Clock, Pending, Ticket, WriteHalf, entropy};
@@ -369,7 +369,7 @@ impl Shard {
             .filter_map(|place| place.connection.as_deref())
             .filter(|connection| {
                 let user = connection.user.as_ref();
-                user.is_some_and(|user| !authenticator.admits_still(user))
+                user.is_some_and(|user| !auth::stays(&*authenticator, user))
             })
             .map(|connection| connection.id)
             .collect();

@@ -69,7 +69,7 @@ impl State {
             return;
         }
         self.reviewed_at = self.now;
-        let stays = |user: &User| authenticator.admits_still(user);
+        let stays = |user: &User| auth::stays(&*authenticator, user);
         let revoked: Vec<u32> = self
             .pipes
             .iter()

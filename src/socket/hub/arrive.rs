@@ -1,5 +1,6 @@
 //! Peers that come: streams that are accepted or made, and their handshakes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 use super::State;
 use crate::net::{Address, ReadHalf, WriteHalf, entropy};
 use crate::pattern::{In, Out, row};
+use crate::security::Security;
 use crate::session::Session;
 use crate::socket::inproc::Item;
 use crate::socket::monitor::{Event, Limit, Reason};
@@ -124,6 +126,8 @@ impl State {
             .is_some_and(|most| same.unwrap_or(0) >= most)
         {
             Some(Limit::Address)
+        } else if self.is_flood(ip) {
+            Some(Limit::Handshakes)
         } else {
             None
         };
@@ -164,6 +168,14 @@ impl State {
             self.lose(evicted, Reason::Crowd);
         }
         self.start(slot, reader, writer);
+    }
+
+    /// Whether an address causes more handshakes than there is processor time for. Only CURVE's
+    /// cost any before the peer has shown who it is.
+    fn is_flood(&mut self, ip: Option<IpAddr>) -> bool {
+        let costly = matches!(self.options.security, Security::CurveServer { .. });
+        let now = self.clock.now();
+        costly && ip.is_some_and(|ip| !self.allowance.take(now, ip))
     }
 
     pub(super) fn start(&mut self, slot: u32, reader: ReadHalf, writer: WriteHalf) {

@@ -29,7 +29,7 @@ use super::monitor::{Event, Reporter};
 use super::options::Options;
 use super::pipe::Pipe;
 use super::ready::{Ready, Side};
-use crate::net::{Clock, Pending, ReadHalf};
+use crate::net::{Allowance, Clock, Pending, ReadHalf};
 use crate::pattern::{Pattern, Turns};
 use crate::session;
 use crate::table::Table;
@@ -76,6 +76,7 @@ pub(super) struct State {
     pub(super) unbound: Vec<JoinHandle<()>>,
     next_connection: u64,
     pending: Pending<u32>,
+    allowance: Allowance,
     addresses: BTreeMap<IpAddr, usize>,
     accepted: usize,
     /// The driver has to look at the clock then, at the latest.
@@ -187,6 +188,7 @@ impl Hub {
             unbound: Vec::new(),
             next_connection: 0,
             pending: Pending::new(options.limits.pending_handshakes),
+            allowance: Allowance::default(),
             addresses: BTreeMap::new(),
             accepted: 0,
             wake_at: None,

@@ -17,6 +17,10 @@ use std::path::{Path, PathBuf};
 mod broker;
 #[path = "../fuzz/fuzz_targets/commands.rs"]
 mod commands;
+#[path = "../fuzz/fuzz_targets/curve_client.rs"]
+mod curve_client;
+#[path = "../fuzz/fuzz_targets/curve_server.rs"]
+mod curve_server;
 #[path = "../fuzz/fuzz_targets/explain.rs"]
 mod explain;
 #[path = "../fuzz/fuzz_targets/frames.rs"]
@@ -27,6 +31,8 @@ mod greeting;
 mod metadata;
 #[path = "../fuzz/fuzz_targets/pattern.rs"]
 mod pattern;
+#[path = "../fuzz/fuzz_targets/plain.rs"]
+mod plain;
 #[path = "../fuzz/fuzz_targets/s0_header.rs"]
 mod s0_header;
 #[path = "../fuzz/fuzz_targets/session.rs"]
@@ -38,14 +44,17 @@ mod subscriptions;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 14] = [
     ("broker", broker::run),
     ("commands", commands::run),
+    ("curve_client", curve_client::run),
+    ("curve_server", curve_server::run),
     ("explain", explain::run),
     ("frames", frames::run),
     ("greeting", greeting::run),
     ("metadata", metadata::run),
     ("pattern", pattern::run),
+    ("plain", plain::run),
     ("s0_header", s0_header::run),
     ("session", session::run),
     ("sniff", sniff::run),
@@ -60,6 +69,16 @@ fn every_input_of_the_corpus_is_survived() {
         for path in inputs {
             eprintln!("{}", path.display());
             run(&std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+proptest::proptest! {
+    /// Changes of an honest peer's session, and raw bytes behind some of it.
+    #[test]
+    fn secured_sessions_survive_any_input(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+        for run in [curve_client::run, curve_server::run, plain::run] {
+            run(&bytes);
         }
     }
 }

@@ -16,6 +16,8 @@ mod alone;
 mod ask;
 mod conversations;
 mod crowds;
+#[path = "../support/guest.rs"]
+mod guest;
 mod handshake;
 mod heartbeats;
 mod oracle;
@@ -26,3 +28,4 @@ mod queue;
 #[allow(dead_code, reason = "the broker's tests use the rest")]
 mod raw;
 mod route;
+mod secure;

@@ -12,8 +12,16 @@
     reason = "a test of real processes reads the clock, and may fail"
 )]
 
+#[path = "raw_sockets/alone.rs"]
+#[allow(dead_code, reason = "the sockets' tests use the rest")]
+mod alone;
+#[path = "support/guest.rs"]
+#[allow(dead_code, reason = "the sockets' tests use the rest")]
+mod guest;
 #[path = "support/raw.rs"]
 mod raw;
+#[path = "hostile/secure.rs"]
+mod secure;
 #[path = "support/victim.rs"]
 mod victim;
 

@@ -157,3 +157,134 @@ fn words(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, password) = rest.split_first()?;
     (password.len() == usize::from(len)).then_some((user, password))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that is surprised has failed")]
+
+    use super::*;
+    use crate::wire::{self, SocketType};
+
+    fn server() -> PlainServer {
+        PlainServer::new(Metadata::of(SocketType::Router), Limits::default())
+    }
+
+    fn client() -> PlainClient {
+        let ours = Metadata::of(SocketType::Dealer);
+        PlainClient::new(b"admin", b"secret", ours, Limits::default())
+    }
+
+    fn tell(side: &mut dyn Mechanism, name: &[u8], data: &[u8]) -> (Result<Step, Error>, Vec<u8>) {
+        let mut out = Vec::new();
+        let step = side.hear(&Command { name, data }, &mut out);
+        (step, out)
+    }
+
+    fn unexpected(name: &[u8]) -> Result<Step, Error> {
+        let name = Bytes::copy_from_slice(name);
+        Err(Error::Unexpected { name })
+    }
+
+    const HELLO: &[u8] = b"\x05admin\x06secret";
+    const NAMES: [&[u8]; 6] = [
+        Command::HELLO,
+        Command::WELCOME,
+        Command::INITIATE,
+        Command::READY,
+        b"MESSAGE",
+        b"hello",
+    ];
+
+    #[test]
+    fn a_server_says_nothing_of_itself_before_initiate() {
+        let mut server = server();
+        let mut out = Vec::new();
+        server.begin(&mut out).unwrap();
+        assert!(matches!(
+            tell(&mut server, Command::HELLO, HELLO),
+            (Ok(Step::Ask(_)), answer) if answer.is_empty()
+        ));
+        assert_eq!(server.admit(&mut out), Ok(Step::Continue));
+        assert_eq!(out, b"\x04\x08\x07WELCOME");
+        assert_eq!(server.admit(&mut out), Err(Error::Undecided), "once");
+        let theirs = Metadata::of(SocketType::Dealer);
+        let (step, ready) = tell(&mut server, Command::INITIATE, &theirs.write());
+        assert_eq!(step, Ok(Step::Done(theirs)));
+        assert!(ready.windows(6).any(|window| window == b"ROUTER"));
+    }
+
+    #[test]
+    fn a_client_says_its_words_first_and_itself_when_it_is_welcome() {
+        let (mut client, mut out) = (client(), Vec::new());
+        client.begin(&mut out).unwrap();
+        assert_eq!(out, b"\x04\x13\x05HELLO\x05admin\x06secret");
+        let (step, initiate) = tell(&mut client, Command::WELCOME, b"");
+        assert_eq!(step, Ok(Step::Continue));
+        assert!(initiate.windows(6).any(|window| window == b"DEALER"));
+        assert_eq!(client.admit(&mut out), Err(Error::Undecided));
+    }
+
+    #[test]
+    fn each_command_is_heard_in_its_own_state_only() {
+        for (state, right) in [Some(Command::HELLO), None, Some(Command::INITIATE)]
+            .into_iter()
+            .enumerate()
+        {
+            for name in NAMES.into_iter().filter(|name| Some(*name) != right) {
+                let mut server = server();
+                if state > 0 {
+                    tell(&mut server, Command::HELLO, HELLO).0.unwrap();
+                }
+                if state > 1 {
+                    server.admit(&mut Vec::new()).unwrap();
+                }
+                assert_eq!(tell(&mut server, name, HELLO).0, unexpected(name));
+            }
+        }
+        for (state, right) in [Command::WELCOME, Command::READY].into_iter().enumerate() {
+            for name in NAMES.into_iter().filter(|name| *name != right) {
+                let mut client = client();
+                if state > 0 {
+                    tell(&mut client, Command::WELCOME, b"").0.unwrap();
+                }
+                assert_eq!(tell(&mut client, name, b"").0, unexpected(name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_welcome_is_empty() {
+        for data in [&b"\0"[..], HELLO] {
+            let malformed = Error::Malformed {
+                command: "WELCOME",
+                len: data.len(),
+            };
+            let (step, out) = tell(&mut client(), Command::WELCOME, data);
+            assert_eq!((step, out), (Err(malformed), Vec::new()));
+        }
+    }
+
+    #[test]
+    fn words_of_255_bytes_pass_and_metadata_has_its_bounds() {
+        let word = [b'x'; 255];
+        let mut client = PlainClient::new(
+            &word,
+            &word,
+            Metadata::of(SocketType::Dealer),
+            Limits::default(),
+        );
+        let hello = client.hello.clone();
+        let (step, _) = tell(&mut server(), Command::HELLO, &hello);
+        let Ok(Step::Ask(Credentials::Plain { user, password })) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!((&user[..], &password[..]), (&word[..], &word[..]));
+        tell(&mut client, Command::WELCOME, b"").0.unwrap();
+        let mut crowd = Metadata::of(SocketType::Router).write();
+        for _ in 0..64 {
+            wire::push_property("X-a", b"", &mut crowd);
+        }
+        let (step, _) = tell(&mut client, Command::READY, &crowd);
+        assert!(matches!(step, Err(Error::Wire(_))), "{step:?}");
+    }
+}

@@ -412,6 +412,24 @@ fn commands_travel_sealed() {
     assert_eq!(pair.b.error, Some(Error::Silent));
 }
 
+/// [K5]: a peer of ZMTP 3.0 is told of subscriptions by messages, in boxes as well.
+#[test]
+fn subscriptions_travel_sealed_in_the_older_form_too() {
+    let publisher = config(SocketType::Xpub, Security::CurveServer { own: keys(4) });
+    let mut pair = Pair::new(config(SocketType::Sub, curve_client(4)), publisher);
+    pair.b.verdict = Some(Verdict::Admit(user()));
+    // Nobody protects the greeting: this one says 3.0 to the subscriber.
+    let mut greeting = pair.b.write(64);
+    greeting[11] = 0;
+    pair.a.feed(&greeting);
+    let mut pair = shaken(pair);
+    pair.a.session.subscribe(pair.a.now, true, b"news").unwrap();
+    let said = pair.a.drain();
+    assert!(!said.windows(4).any(|window| window == b"news"));
+    pair.b.feed(&said);
+    assert_eq!(pair.b.messages(), [Message::single(b"\x01news")]);
+}
+
 #[test]
 fn a_flood_of_pings_costs_one_pong_at_a_time() {
     let mut pair = shaken(curve());

@@ -141,6 +141,11 @@ impl Guest {
         Ok(())
     }
 
+    /// Takes what there is to say, for the test to say something else.
+    pub(crate) fn mute(&mut self) -> Vec<u8> {
+        drain(&mut self.session)
+    }
+
     /// Says what there is to say and waits for what comes of it; `None` if more has to come.
     pub(crate) async fn turn(&mut self, step: usize) -> Result<Option<Heard>, End> {
         self.say(step).await?;

@@ -16,6 +16,7 @@ mod alone;
 mod ask;
 mod conversations;
 mod crowds;
+mod curve;
 #[path = "../support/guest.rs"]
 mod guest;
 mod handshake;

@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::duplicate_mod,
     reason = "tests may fail; the targets are public to cargo-fuzz"
 )]
 

@@ -265,16 +265,9 @@ impl Options {
                 self.heart().ttl = ttl;
             }
             "reconnect_ivl" => {
-                self.reconnect = given.time_or_never()?.map(|first| Reconnect {
-                    first,
-                    longest: self.reconnect.map_or(first, |old| {
-                        if old.longest == Backoff::LONGEST {
-                            first
-                        } else {
-                            old.longest
-                        }
-                    }),
-                });
+                let first = given.time_or_never()?;
+                let longest = self.reconnect.map_or(Backoff::LONGEST, |old| old.longest);
+                self.reconnect = first.map(|first| Reconnect { first, longest });
             }
             "reconnect_ivl_max" => {
                 let longest = given.time()?;

@@ -166,6 +166,7 @@ async fn a_malformed_reply_is_closed_and_req_goes_on() {
     let (listener, at) = listener().await;
     let mut options = scale0::socket::Options::default();
     options.set("reconnect_ivl", "1").unwrap();
+    options.set("reconnect_ivl_max", "0").unwrap();
     let req = Socket::with(SocketType::Req, options);
     req.connect(at.as_str()).unwrap();
     for reply in odd {

@@ -160,6 +160,7 @@ async fn a_server_with_any_byte_flipped_is_tried_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut options = options();
         options.set("reconnect_ivl", "1").unwrap();
+        options.set("reconnect_ivl_max", "0").unwrap();
         let socket = Socket::with(kind, options);
         socket
             .connect(format!("tcp://{}", listener.local_addr().unwrap()))

@@ -377,6 +377,7 @@ async fn a_client_comes_back_after_every_kind_of_failure() {
     let (listener, at) = listener().await;
     let mut options = scale0::socket::Options::default();
     options.set("reconnect_ivl", "1").unwrap();
+    options.set("reconnect_ivl_max", "0").unwrap();
     let dealer = Socket::with(SocketType::Dealer, options);
     let mut monitor = dealer.monitor();
     dealer.connect(at.as_str()).unwrap();

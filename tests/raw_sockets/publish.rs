@@ -509,6 +509,7 @@ async fn subscriptions_are_said_again_after_each_reconnect() {
     let (listener, at) = listener().await;
     let mut options = scale0::socket::Options::default();
     options.set("reconnect_ivl", "1").unwrap();
+    options.set("reconnect_ivl_max", "0").unwrap();
     let sub = Socket::with(SocketType::Sub, options);
     for topic in ["a", "b", "b"] {
         sub.subscribe(topic).unwrap();

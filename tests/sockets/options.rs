@@ -1,6 +1,8 @@
 //! Options by libzmq's names.
 
-use scale0::socket::{OptionError, Options};
+use std::time::Duration;
+
+use scale0::socket::{OptionError, Options, Reconnect};
 
 /// Name, values that are taken, values that are not.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
@@ -161,8 +163,28 @@ fn the_waits_of_reconnecting_can_be_set_in_any_order() {
         }
         options.reconnect.unwrap()
     };
-    for (first, longest) in [("10", "200"), ("50", "0"), ("200", "10"), ("100", "30000")] {
+    for (first, longest) in [
+        ("10", "200"),
+        ("50", "0"),
+        ("200", "10"),
+        ("100", "30000"),
+        // What stands there anyway.
+        ("10", "5000"),
+    ] {
         let [a, b] = [("reconnect_ivl", first), ("reconnect_ivl_max", longest)];
-        assert_eq!(set([a, b]), set([b, a]), "{first} {longest}");
+        let expected = Reconnect {
+            first: Duration::from_millis(first.parse().unwrap()),
+            longest: Duration::from_millis(longest.parse().unwrap()),
+        };
+        assert_eq!(set([a, b]), expected);
+        assert_eq!(set([b, a]), expected);
     }
+}
+
+#[test]
+fn the_first_wait_leaves_the_longest_alone() {
+    let mut options = Options::default();
+    let longest = options.reconnect.unwrap().longest;
+    options.set("reconnect_ivl", "10").unwrap();
+    assert_eq!(options.reconnect.unwrap().longest, longest);
 }

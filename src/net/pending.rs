@@ -44,6 +44,17 @@ impl<T> Pending<T> {
         (Ticket(ticket), evicted)
     }
 
+    /// At most `limit` from now on. Tells who has to go for it, the oldest first.
+    pub fn limit(&mut self, limit: usize) -> Vec<T> {
+        self.limit = limit;
+        let many = self.by_age.len().saturating_sub(limit);
+        let oldest: Vec<u64> = self.by_age.keys().take(many).copied().collect();
+        oldest
+            .into_iter()
+            .filter_map(|ticket| self.remove(Ticket(ticket)))
+            .collect()
+    }
+
     fn victim(&self, address: Option<IpAddr>) -> Option<u64> {
         let own = address.and_then(|address| self.by_address.get(&address));
         if let Some(own) = own
@@ -102,6 +113,19 @@ mod tests {
         assert_eq!(pending.add(8, address(2)).1, None);
         assert_eq!(pending.add(9, address(1)).1, Some(0), "its own oldest");
         assert_eq!(pending.add(10, address(2)).1, None);
+    }
+
+    #[test]
+    fn another_limit_holds_at_once() {
+        let mut pending = Pending::new(4);
+        for place in 0..4 {
+            pending.add(place, address(1));
+        }
+        assert_eq!(pending.limit(2), [0, 1]);
+        assert_eq!(pending.add(4, None).1, Some(2));
+        assert_eq!(pending.limit(3), [0; 0]);
+        assert_eq!(pending.add(5, None).1, None);
+        assert_eq!(pending.add(6, None).1, Some(3));
     }
 
     #[test]

@@ -395,8 +395,9 @@ impl Socket {
     /// Changes options of a socket in use. Bounds of messages and bytes, the pattern's rules, the
     /// time to linger and the messages made up on occasion change at once; identity, metadata,
     /// heartbeats and limits for the connections that come; `transport` for the next attempt to
-    /// connect and the next `bind`, `reconnect` for the next `connect`. The pattern's `bounds` and
-    /// the limit of pending handshakes stay as they were made.
+    /// connect and the next `bind`, `reconnect` for the next `connect`. Of more handshakes under way
+    /// than are allowed now the oldest end at once. The pattern's `bounds` stay as they were made,
+    /// and so does the room of each inproc pipe, which the two sides have agreed on.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) {
         self.hub.lock().configure(change);
     }

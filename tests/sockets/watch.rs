@@ -29,6 +29,7 @@ over! { tcp ipc:
     a_limit_on_connections_turns_the_next_one_away
     a_mute_stream_is_closed_when_its_time_is_over
     the_oldest_of_too_many_handshakes_goes
+    another_limit_on_handshakes_holds_at_once
 }
 
 macro_rules! name {
@@ -378,6 +379,25 @@ async fn the_oldest_of_too_many_handshakes_goes(via: Via) {
     let push = joined(SocketType::Push, quick(), &endpoint).await;
     send(&push, "x").await;
     assert_eq!(words(&pull).await, ["x"]);
+}
+
+async fn another_limit_on_handshakes_holds_at_once(via: Via) {
+    let (pull, endpoint) = bound(via, SocketType::Pull, quick()).await;
+    let mut monitor = pull.monitor();
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(mute(&endpoint).await);
+        until(&mut monitor, |event| {
+            matches!(event, Event::Accepted { .. })
+        })
+        .await;
+    }
+    pull.configure(|options| options.limits.pending_handshakes = 3);
+    assert_eq!(ended(&mut monitor).await, Reason::Crowd);
+    assert_eq!(pull.counters().handshakes_failed, 1);
+    streams.push(mute(&endpoint).await);
+    assert_eq!(ended(&mut monitor).await, Reason::Crowd);
+    assert_eq!(pull.counters().handshakes_failed, 2);
 }
 
 #[tokio::test]

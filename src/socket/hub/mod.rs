@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::error::{RecvError, SendError};
-use super::monitor::{Event, Reporter};
+use super::monitor::{Event, Reason, Reporter};
 use super::options::Options;
 use super::pipe::Pipe;
 use super::ready::{Ready, Side};
@@ -318,6 +318,10 @@ impl State {
         change(&mut self.options);
         self.session = self.options.session(self.kind);
         self.pattern.configure(self.options.pattern);
+        let crowd = self.pending.limit(self.options.limits.pending_handshakes);
+        for slot in crowd {
+            self.lose(slot, Reason::Crowd);
+        }
         let slots: Vec<u32> = self.pipes.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             let Some(pipe) = self.pipes.get(slot) else {

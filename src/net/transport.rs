@@ -22,15 +22,15 @@ pub struct Transport {
     pub backlog: u32,
 }
 
-/// TCP's own probes.
+/// TCP's own probes. What is `None` is left to the system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Keepalive {
     /// Before the first probe of a silent connection. Whole seconds.
-    pub idle: Duration,
+    pub idle: Option<Duration>,
     /// Between probes. Whole seconds.
-    pub interval: Duration,
+    pub interval: Option<Duration>,
     /// Unanswered probes after which the connection is broken.
-    pub retries: u32,
+    pub retries: Option<u32>,
 }
 
 impl Default for Transport {
@@ -49,9 +49,9 @@ impl Default for Keepalive {
     /// A silent peer that is gone is found in 25 seconds.
     fn default() -> Self {
         Self {
-            idle: Duration::from_secs(10),
-            interval: Duration::from_secs(5),
-            retries: 3,
+            idle: Some(Duration::from_secs(10)),
+            interval: Some(Duration::from_secs(5)),
+            retries: Some(3),
         }
     }
 }
@@ -74,10 +74,16 @@ impl Transport {
         stream.set_nodelay(true)?;
         let socket = socket2::SockRef::from(stream);
         if let Some(keepalive) = self.keepalive {
-            let probes = socket2::TcpKeepalive::new()
-                .with_time(keepalive.idle)
-                .with_interval(keepalive.interval)
-                .with_retries(keepalive.retries);
+            let mut probes = socket2::TcpKeepalive::new();
+            if let Some(idle) = keepalive.idle {
+                probes = probes.with_time(idle);
+            }
+            if let Some(interval) = keepalive.interval {
+                probes = probes.with_interval(interval);
+            }
+            if let Some(retries) = keepalive.retries {
+                probes = probes.with_retries(retries);
+            }
             socket.set_tcp_keepalive(&probes)?;
         }
         if let Some(tos) = self.tos
@@ -86,5 +92,41 @@ impl Transport {
             socket.set_tos_v4(u32::from(tos))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_said_of_probes_is_left_to_the_system() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let stream = stream.await.unwrap();
+        let socket = socket2::SockRef::from(&stream);
+        let found = || {
+            (
+                socket.tcp_keepalive_time().unwrap(),
+                socket.tcp_keepalive_interval().unwrap(),
+                socket.tcp_keepalive_retries().unwrap(),
+            )
+        };
+        let systems = found();
+        let with = |keepalive| Transport {
+            keepalive: Some(keepalive),
+            ..Transport::default()
+        };
+        let none = Keepalive {
+            idle: None,
+            interval: None,
+            retries: None,
+        };
+        with(none).apply(&stream).unwrap();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(found(), systems);
+        with(Keepalive::default()).apply(&stream).unwrap();
+        let ours = (Duration::from_secs(10), Duration::from_secs(5), 3);
+        assert_eq!(found(), ours);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::auth::Authenticator;
 use crate::limits::Limits;
-use crate::net::{Backoff, Transport};
+use crate::net::{Backoff, Keepalive, Transport};
 use crate::pattern::{self, Handover, Verbose};
 use crate::security::Security;
 use crate::session::{self, Heartbeat};
@@ -303,8 +303,8 @@ impl Options {
                 // libzmq bounds frames only; here the message is bounded, too.
                 self.limits.message = self.limits.message.max(most);
             }
-            "sndbuf" => self.transport.send_buffer = given.size_or_system()?,
-            "rcvbuf" => self.transport.receive_buffer = given.size_or_system()?,
+            "sndbuf" => self.transport.send_buffer = given.number_or_system(0..=1 << 30)?,
+            "rcvbuf" => self.transport.receive_buffer = given.number_or_system(0..=1 << 30)?,
             "backlog" => self.transport.backlog = given.number(0..=1 << 20)?,
             "tos" => self.transport.tos = Some(given.number(0..=255)?),
             "tcp_keepalive" => {
@@ -315,16 +315,18 @@ impl Options {
                 }
             }
             "tcp_keepalive_idle" => {
-                let idle = given.number::<u64>(1..=32_767)?;
-                self.probes().idle = Duration::from_secs(idle);
+                let idle = given.number_or_system(1..=32_767)?;
+                self.probes(idle.is_some(), |probes| probes.idle = idle.map(seconds));
             }
             "tcp_keepalive_intvl" => {
-                let interval = given.number::<u64>(1..=32_767)?;
-                self.probes().interval = Duration::from_secs(interval);
+                let interval = given.number_or_system(1..=32_767)?;
+                self.probes(interval.is_some(), |probes| {
+                    probes.interval = interval.map(seconds);
+                });
             }
             "tcp_keepalive_cnt" => {
-                let retries = given.number(1..=127)?;
-                self.probes().retries = retries;
+                let retries = given.number_or_system(1..=127)?;
+                self.probes(retries.is_some(), |probes| probes.retries = retries);
             }
             "metadata" => {
                 let (name, text) = value
@@ -355,8 +357,14 @@ impl Options {
         })
     }
 
-    fn probes(&mut self) -> &mut crate::net::Keepalive {
-        self.transport.keepalive.get_or_insert_default()
+    /// A figure turns probes on; leaving it to the system does not.
+    fn probes(&mut self, on: bool, change: impl FnOnce(&mut Keepalive)) {
+        if on {
+            self.transport.keepalive.get_or_insert_default();
+        }
+        if let Some(probes) = &mut self.transport.keepalive {
+            change(probes);
+        }
     }
 }
 
@@ -447,16 +455,24 @@ impl Given<'_> {
         }
     }
 
-    fn size_or_system(self) -> Result<Option<u32>, OptionError> {
+    fn number_or_system(
+        self,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<Option<u32>, OptionError> {
+        let takes = format!("-1, or {} to {}", range.start(), range.end());
         match self.value {
             "-1" => Ok(None),
-            _ => self.number(0..=1 << 30).map(Some),
+            _ => self.number(range).map(Some).map_err(|_| self.takes(&takes)),
         }
     }
 
     fn message(self) -> Option<Message> {
         (!self.value.is_empty()).then(|| Message::from(self.value))
     }
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
 }
 
 #[cfg(test)]

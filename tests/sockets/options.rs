@@ -50,9 +50,9 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("backlog", &["0", "100"], &["-1", "x"]),
     ("tos", &["0", "255"], &["256", "-1", "x"]),
     ("tcp_keepalive", &["-1", "0", "1"], &["2", "x"]),
-    ("tcp_keepalive_idle", &["1", "32767"], &["0", "32768", "x"]),
-    ("tcp_keepalive_intvl", &["1", "32767"], &["0", "32768", "x"]),
-    ("tcp_keepalive_cnt", &["1", "127"], &["0", "128", "x"]),
+    ("tcp_keepalive_idle", SECONDS, NO_SECONDS),
+    ("tcp_keepalive_intvl", SECONDS, NO_SECONDS),
+    ("tcp_keepalive_cnt", &["-1", "1", "127"], &["0", "128", "x"]),
     (
         "metadata",
         &["X-a:b", "X-a:", "X-a:b:c"],
@@ -65,6 +65,8 @@ const COUNTS: &[&str] = &["0", "1", "1000", "4294967295"];
 const NO_COUNTS: &[&str] = &["-1", "x", "", "4294967296", "1.5"];
 const TIMES: &[&str] = &["0", "1", "30000"];
 const NO_TIMES: &[&str] = &["-1", "x", "", "1.5", "1s"];
+const SECONDS: &[&str] = &["-1", "1", "32767"];
+const NO_SECONDS: &[&str] = &["-2", "0", "32768", "x"];
 const TEXTS: &[&str] = &["", "hello"];
 
 /// One sentence that names the option, and ends without a stop as errors do.
@@ -178,6 +180,22 @@ fn the_waits_of_reconnecting_can_be_set_in_any_order() {
         };
         assert_eq!(set([a, b]), expected);
         assert_eq!(set([b, a]), expected);
+    }
+}
+
+#[test]
+fn what_is_left_to_the_system_turns_no_probes_on() {
+    for name in [
+        "tcp_keepalive_idle",
+        "tcp_keepalive_intvl",
+        "tcp_keepalive_cnt",
+    ] {
+        let mut options = Options::default();
+        options.set("tcp_keepalive", "0").unwrap();
+        options.set(name, "-1").unwrap();
+        assert_eq!(options.transport.keepalive, None, "{name}");
+        options.set(name, "7").unwrap();
+        assert!(options.transport.keepalive.is_some(), "{name}");
     }
 }
 

@@ -11,7 +11,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use scale0::socket::{
-    Event, Monitor, Options, Pull, Push, Reason, RecvError, Refusal, Rep, Req, Router, SendError,
+    Endpoint, Event, Monitor, Options, Pull, Push, Reason, RecvError, Refusal, Rep, Req, Router,
+    SendError,
 };
 
 #[tokio::test]
@@ -34,12 +35,16 @@ async fn an_endpoint_where_nobody_listens_can_be_given_up() {
     let message = soon(pull.recv()).await.unwrap();
     assert_eq!(message.first(), Some(&b"arrives"[..]));
     drop(push);
-    let mut attempts = 0;
+    let (mut attempts, mut given_up) = (0, Vec::new());
     while let Some(event) = soon(monitor.next()).await {
         attempts += u32::from(matches!(event, Event::Connecting { .. }));
         assert!(!matches!(event, Event::Retrying { .. }), "{event:?}");
+        if let Event::GivenUp { endpoint, .. } = event {
+            given_up.push(endpoint.to_string());
+        }
     }
     assert_eq!(attempts, 2);
+    assert_eq!(given_up, [endpoint]);
 }
 
 #[tokio::test]
@@ -52,6 +57,7 @@ async fn an_endpoint_whose_handshake_fails_can_be_given_up() {
     push.send("waits").await.unwrap();
     let failed = ended(&mut monitor).await;
     assert!(matches!(failed, Reason::Session(_)), "{failed:?}");
+    told(&mut monitor, &bound).await;
     given_up(&push).await;
 }
 
@@ -89,6 +95,7 @@ async fn without_reconnecting_a_lost_endpoint_takes_no_turns_and_no_question_wai
     soon(pull.recv()).await.unwrap();
     soon(pull.close()).await.unwrap();
     ended(&mut monitor).await;
+    told(&mut monitor, &bound).await;
     given_up(&push).await;
 
     let rep = Rep::new();
@@ -117,6 +124,14 @@ async fn given_up(push: &Push) {
         }
     })
     .await;
+}
+
+/// Next it is told that an endpoint is given up.
+async fn told(monitor: &mut Monitor, gone: &Endpoint) {
+    match soon(monitor.next()).await.unwrap() {
+        Event::GivenUp { endpoint, .. } => assert_eq!(endpoint, *gone),
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn ended(monitor: &mut Monitor) -> Reason {

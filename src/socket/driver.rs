@@ -153,7 +153,7 @@ pub(super) async fn connect(hub: Arc<Hub>, slot: u32, endpoint: Endpoint, lost: 
                 let ended = how_it_ended(&hub, slot);
                 refused = ended.refused;
                 stop |= !ended.opened && stops(&hub).handshake_failed;
-                "the connection is lost".to_owned()
+                LOST.to_owned()
             }
             Ok(Err(error)) => {
                 stop |= error.kind() == ErrorKind::ConnectionRefused && stops(&hub).refused;
@@ -162,7 +162,7 @@ pub(super) async fn connect(hub: Arc<Hub>, slot: u32, endpoint: Endpoint, lost: 
             Err(_) => format!("no connection within {limit:?}"),
         };
         if stop {
-            return hub.lock().give_up(slot);
+            return hub.lock().give_up(slot, &reason);
         }
         let after = if refused {
             unwanted.failed()
@@ -228,6 +228,8 @@ fn seed() -> [u8; 32] {
     seed
 }
 
+/// Why there is no connection.
+pub(super) const LOST: &str = "the connection is lost";
 /// How long messages may lie before somebody looks behind them for a PING.
 const ATTENTION: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -81,6 +81,14 @@ pub enum Event {
         /// Why there is none.
         reason: String,
     },
+    /// There is no connection, and none is sought any more: [`Options`](super::Options) say so
+    /// with `reconnect` or `stop`. What waited for it is dropped.
+    GivenUp {
+        /// Whereto.
+        endpoint: Endpoint,
+        /// Why there is none.
+        reason: String,
+    },
     /// The handshake is done: messages flow (HANDSHAKE_SUCCEEDED).
     Opened {
         /// Its number.

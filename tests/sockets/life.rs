@@ -427,6 +427,11 @@ async fn without_reconnect_a_lost_connection_is_not_made_again(via: Via) {
     let mut monitor = push.monitor();
     within(pull.close()).await.unwrap();
     ended(&mut monitor).await;
+    until(
+        &mut monitor,
+        |event| matches!(event, Event::GivenUp { endpoint: gone, .. } if *gone == endpoint),
+    )
+    .await;
     let pull = socket(SocketType::Pull);
     pull.bind(endpoint.clone()).await.unwrap();
     let mark = joined(SocketType::Push, quick(), &endpoint).await;

@@ -8,6 +8,7 @@ use super::{Received, State};
 use crate::pattern::{In, Taken, row};
 use crate::security;
 use crate::session;
+use crate::socket::driver::LOST;
 use crate::socket::inproc::{self, Item};
 use crate::socket::monitor::{Event, Reason};
 use crate::socket::pipe::{Link, Origin};
@@ -175,7 +176,7 @@ impl State {
         }
         if matches!(pipe.endpoint, Endpoint::Inproc { .. }) {
             let Some(reconnect) = self.options.reconnect else {
-                return self.give_up(slot);
+                return self.give_up(slot, LOST);
             };
             // Not at once: who has cut us would only have to do so again and again.
             let wait = reconnect.first.max(SHORTEST);
@@ -239,9 +240,16 @@ impl State {
     }
 
     /// A connected endpoint is given up: the options say so. What waits for it goes with it.
-    pub(in crate::socket) fn give_up(&mut self, slot: u32) {
-        if self.pipes.get(slot).is_some_and(|pipe| pipe.link.is_none()) {
+    pub(in crate::socket) fn give_up(&mut self, slot: u32, reason: &str) {
+        if let Some(pipe) = self.pipes.get(slot)
+            && pipe.link.is_none()
+        {
+            let endpoint = pipe.endpoint.clone();
             self.remove(slot);
+            self.report(&Event::GivenUp {
+                endpoint,
+                reason: reason.to_owned(),
+            });
             // REQ has to hear that its answer will not come.
             self.ready.wake_receiver();
             self.ready.wake_all(Side::Send);

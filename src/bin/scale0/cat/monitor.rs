@@ -64,6 +64,7 @@ fn line(event: &Event) -> String {
             after,
             reason,
         } => format!("retrying {endpoint} in {} ms: {reason}", after.as_millis()),
+        Event::GivenUp { endpoint, reason } => format!("given-up {endpoint}: {reason}"),
         Event::Opened {
             connection,
             endpoint,

@@ -386,10 +386,10 @@ impl Socket {
         monitor
     }
 
-    /// What it has counted.
+    /// What it has counted. It takes a look at each connection.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.hub.lock().counters
+        self.hub.lock().counted()
     }
 
     /// Changes options of a socket in use. Bounds of messages and bytes, the pattern's rules, the

@@ -31,6 +31,26 @@ async fn pong_gives_the_context_back_cut_to_16_bytes_for_every_type() {
     }
 }
 
+/// [C1]: what is not known is no mistake, but it can be seen.
+#[tokio::test]
+async fn commands_that_mean_nothing_are_counted_and_do_no_harm() {
+    for kind in SocketType::ALL {
+        let (socket, at) = bound(kind, |_| {}).await;
+        let mut monitor = socket.monitor();
+        let mut peer = Peer::open(&at, partner(kind)).await;
+        peer.write(&command(b"\x04JOINgroup")).await;
+        peer.write(&command(b"\x05BOGUS")).await;
+        peer.ping().await;
+        assert_eq!(socket.counters().commands_ignored, 2, "{kind}");
+        drop(peer);
+        event(&mut monitor, |event| {
+            matches!(event, Event::Disconnected { .. }).then_some(())
+        })
+        .await;
+        assert_eq!(socket.counters().commands_ignored, 2, "{kind}");
+    }
+}
+
 /// test_heartbeats: timeout_router. PING is seen, and without any answer DISCONNECTED.
 #[tokio::test]
 async fn a_peer_that_does_not_answer_ping_is_cut() {

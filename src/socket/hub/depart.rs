@@ -64,6 +64,7 @@ impl State {
             Link::Stream(mut stream) => {
                 // Possibly an ERROR for the peer, as far as it goes without waiting.
                 let _ = stream.writer.flush(self.now, &mut stream.session);
+                self.counters.commands_ignored += stream.session.ignored();
                 self.counters.dropped_lost +=
                     pipe.in_outbox as u64 * u64::from(was_open && stream.session.waiting() > 0);
                 if !matches!(reason, Reason::Closed | Reason::Io(_)) {

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use super::error::{RecvError, SendError};
 use super::monitor::{Event, Reason, Reporter};
 use super::options::Options;
-use super::pipe::Pipe;
+use super::pipe::{Link, Pipe};
 use super::ready::{Ready, Side};
 use crate::net::{Allowance, Clock, Pending, ReadHalf};
 use crate::pattern::{Pattern, Turns};
@@ -144,6 +144,9 @@ pub struct Counters {
     /// that are not wanted, messages to a type that does not receive, subscriptions beyond the
     /// bounds.
     pub ignored: u64,
+    /// Commands from peers that mean nothing here, such as JOIN: they do no harm, and come from a
+    /// peer that expects more than there is.
+    pub commands_ignored: u64,
     /// Connections that were turned away: by a limit, or because their name is taken.
     pub rejected: u64,
     /// Handshakes that failed.
@@ -336,6 +339,18 @@ impl State {
         }
         // Rules have changed, and with them perhaps what a waiting message may do.
         self.ready.wake_all(Side::Send);
+    }
+
+    /// What was counted up to now, by those who are still connected, too.
+    pub(super) fn counted(&self) -> Counters {
+        let ignored = self.pipes.iter().map(|(_, pipe)| match &pipe.link {
+            Some(Link::Stream(stream)) => stream.session.ignored(),
+            _ => 0,
+        });
+        Counters {
+            commands_ignored: self.counters.commands_ignored + ignored.sum::<u64>(),
+            ..self.counters
+        }
     }
 
     pub(super) fn watch(&mut self, reporter: Reporter) {

@@ -7,27 +7,27 @@ use crate::conversation::{Binds, Conversation, event, line};
 use crate::mechanism::Mechanism;
 use crate::peers::{Compiled, Node, Python};
 use crate::process::Process;
-use crate::role::{Implementation, some};
+use crate::role::{Implementation, Shape, some};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zeromq_js_talks_with_every_type() {
     let Some(node) = Node::find() else {
         return;
     };
-    hold(&Implementation::Node(node), &PAIRS, &WITHOUT_ZAP).await;
+    hold(&Implementation::Node(node), &PAIRS, &WITHOUT_ZAP, &some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_c_program_over_libzmq_talks_with_every_type() {
     if let Some(program) = Compiled::c() {
-        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP).await;
+        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP, &some()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn czmq_talks_with_every_type() {
     if let Some(program) = Compiled::czmq() {
-        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP).await;
+        hold(&program_at(&program), &PAIRS, &WITHOUT_ZAP, &some()).await;
     }
 }
 
@@ -74,7 +74,17 @@ async fn omq_rzmq_and_zeromq_rs_talk_with_us() {
     for implementation in ["omq", "rzmq", "zeromq"] {
         println!("{implementation}");
         let program = vec![program.display().to_string(), implementation.to_owned()];
-        hold(&Implementation::Program(program), &FEW, &[Mechanism::Null]).await;
+        let program = Implementation::Program(program);
+        if implementation == "rzmq" {
+            // Its REQ answers `send_multipart` with "REQ sockets use send() for single-part
+            // requests".
+            let rest: Vec<_> = FEW.into_iter().filter(|pair| *pair != (Rep, Req)).collect();
+            hold(&program, &rest, &[Mechanism::Null], &some()).await;
+            let single: Vec<Shape> = some().into_iter().filter(|s| s.parts == 1).collect();
+            hold(&program, &[(Rep, Req)], &[Mechanism::Null], &single).await;
+        } else {
+            hold(&program, &FEW, &[Mechanism::Null], &some()).await;
+        }
     }
 }
 
@@ -83,7 +93,12 @@ fn program_at(path: &std::path::Path) -> Implementation {
 }
 
 /// Every pair, whoever binds, and whatever the mechanism.
-async fn hold(with: &Implementation, pairs: &[(SocketType, SocketType)], mechanisms: &[Mechanism]) {
+async fn hold(
+    with: &Implementation,
+    pairs: &[(SocketType, SocketType)],
+    mechanisms: &[Mechanism],
+    shapes: &[Shape],
+) {
     let mechanisms = mechanisms
         .iter()
         .flat_map(|m| pairs.iter().map(move |pair| (*m, *pair)));
@@ -99,7 +114,7 @@ async fn hold(with: &Implementation, pairs: &[(SocketType, SocketType)], mechani
                     Binds::Ours => "tcp://127.0.0.1:*",
                     Binds::Theirs => "tcp://127.0.0.1:0",
                 },
-                shapes: &some(),
+                shapes,
             };
             conversation.hold().await;
         }

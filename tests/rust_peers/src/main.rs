@@ -114,6 +114,10 @@ impl Peer {
             Self::Omq(socket) => socket.send(omq_tokio::Message::multipart(parts)).await?,
             Self::Rzmq(socket, _) => {
                 let mut parts: Vec<_> = parts.into_iter().map(rzmq::Msg::from_bytes).collect();
+                if parts.len() == 1 {
+                    // The only way for its REQ, which has no messages of several parts.
+                    return Ok(socket.send(parts.remove(0)).await?);
+                }
                 let most = parts.len() - 1;
                 for part in &mut parts[..most] {
                     part.set_flags(rzmq::MsgFlags::MORE);
@@ -175,8 +179,18 @@ impl Zeromq {
     }
 
     async fn send(&mut self, message: zeromq::ZmqMessage) -> Result<(), Failure> {
-        each!(self, socket => socket.send(message).await?; Req Rep Dealer Router Pub Push);
-        Ok(())
+        let mut message = message;
+        loop {
+            let sent = each!(self, socket => socket.send(message).await; Req Rep Dealer Router Pub Push);
+            match sent {
+                // It does not wait for a peer that connects to it.
+                Err(zeromq::ZmqError::ReturnToSender { message: back, .. }) => {
+                    message = back;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                sent => return Ok(sent?),
+            }
+        }
     }
 
     async fn recv(&mut self) -> Result<zeromq::ZmqMessage, Failure> {

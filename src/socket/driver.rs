@@ -25,6 +25,8 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
     let mut armed = None;
     // When to see after messages that the program leaves alone.
     let mut look_at: Option<Time> = None;
+    // When to see after what somebody was woken for who does not come.
+    let mut round_at: Option<Time> = None;
     let mut taken = 0;
     let farewells = Arc::new(Semaphore::new(FAREWELLS));
     poll_fn(|cx| {
@@ -44,6 +46,12 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
             } else if look_at.is_none() && state.is_unattended() {
                 look_at = Some(now + ATTENTION);
             }
+            if round_at.is_none_or(|at| at <= now) {
+                round_at = Some(now + ROUND);
+            }
+            if state.pipes.len() == 0 {
+                round_at = None;
+            }
             let closing = state.finish();
             for reader in std::mem::take(&mut state.parting) {
                 // In a crowd of those who are refused there is no time for politeness.
@@ -59,6 +67,7 @@ pub(super) async fn drive(hub: Arc<Hub>, runtime: Handle) {
                 return Poll::Ready(());
             }
             let mut deadline = earliest(earliest(state.wake_at, look_at), closing);
+            deadline = earliest(deadline, round_at);
             let mut astray = Vec::new();
             for (slot, at) in std::mem::take(&mut state.astray) {
                 let Some(pipe) = state.pipes.get(slot) else {
@@ -228,6 +237,9 @@ fn seed() -> [u8; 32] {
     seed
 }
 
+/// How long a pipe's bell may go unheard: the one who was woken for it may be kept, as `select!`
+/// keeps its other arms while one is at work.
+const ROUND: Duration = Duration::from_millis(500);
 /// Why there is no connection.
 pub(super) const LOST: &str = "the connection is lost";
 /// How long messages may lie before somebody looks behind them for a PING.

@@ -30,6 +30,10 @@
 //! nothing; a `send` that is dropped has sent nothing (its message goes with it); a `bind` that is
 //! dropped has bound nothing; a `close` that is dropped goes on in the background.
 //!
+//! A future of `recv` or `send` may also be kept without being polled, as `select!` over pinned
+//! futures does while one of its arms is at work. Within half a second PINGs of peers are answered
+//! then, those who come are let in, and others that wait get what this one was woken for.
+//!
 //! # Runtime
 //!
 //! `bind` and `connect` are called within a tokio runtime, of either kind, and the socket lives as

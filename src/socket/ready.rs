@@ -3,7 +3,8 @@
 //! A pipe that may have become readable or writable puts its number on a ring and wakes *one*
 //! party: a program that waits to receive, else one that waits to send, else the driver. Whoever
 //! it is serves the whole ring. So a message that the program waits for costs one wake-up, and no
-//! task stands between the stream and the program.
+//! task stands between the stream and the program. Who is woken and does not come holds the ring
+//! up until the driver's next round, which is half a second away at most.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

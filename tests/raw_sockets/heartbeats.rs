@@ -1,5 +1,6 @@
 //! test_heartbeats with a peer made by hand, and [D5], [D6], [D10], [D11], [H1] to [H4].
 
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use scale0::socket::{Event, Heartbeat, Socket, SocketType};
@@ -29,6 +30,29 @@ async fn pong_gives_the_context_back_cut_to_16_bytes_for_every_type() {
         peer.write(&ping(0, b"")).await;
         peer.expect(b"\x04\x05\x04PONG").await;
     }
+}
+
+/// A `select!` keeps what it does not poll while one of its arms is at work.
+#[tokio::test]
+async fn a_future_that_was_woken_and_is_not_polled_keeps_no_peer_waiting() {
+    let (socket, at) = bound(SocketType::Pull, |_| {}).await;
+    let mut monitor = socket.monitor();
+    let mut peer = Peer::open(&at, SocketType::Push).await;
+    let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
+    event(&mut monitor, opened).await;
+    let mut kept = std::pin::pin!(socket.recv());
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(kept.as_mut().poll(&mut nobody).is_pending());
+    let since = Instant::now();
+    peer.ping().await;
+    assert!(since.elapsed() < Duration::from_secs(5));
+    peer.ping().await;
+    // And those who come meanwhile are let in.
+    let mut other = Peer::open(&at, SocketType::Push).await;
+    other.ping().await;
+    other.send(&["message"]).await;
+    let message = soon(kept).await.unwrap();
+    assert_eq!(message.first(), Some(&b"message"[..]));
 }
 
 /// [C1]: what is not known is no mistake, but it can be seen.

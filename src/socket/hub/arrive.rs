@@ -56,6 +56,10 @@ impl State {
         // The bell has to know the number, which the table gives.
         let placeholder = Pipe::new(&ready, u32::MAX, endpoint, origin);
         let slot = self.pipes.insert(placeholder);
+        if self.pipes.len() == 1 {
+            // The driver makes its rounds while there are any.
+            self.ready.wake_driver();
+        }
         if let Some(pipe) = self.pipes.get_mut(slot) {
             let bell = Bell::new(&ready, slot);
             pipe.waker = Waker::from(Arc::clone(&bell));

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`time`], [`limits`] | time as a value; every bound of the house |
 //! | [`wire`] | ZMTP bytes to values and back |
-//! | [`security`] | mechanisms: NULL; PLAIN and CURVE will live here |
+//! | [`security`] | mechanisms: NULL, PLAIN and CURVE; keys and users |
 //! | [`session`] | one peer's whole conversation, as a state machine |
 //! | [`pattern`] | the rules of the eleven socket types: where a message goes, and what becomes of one that comes |
 //! | [`protocol`] | messages to the broker's words and back, in every dialect |

@@ -45,6 +45,7 @@ pub struct ClientBuilder {
     pub(super) dialect: Dialect,
     pub(super) limits: Limits,
     pub(super) security: Security,
+    pub(super) gives_up: bool,
     ttl: Duration,
     outstanding: usize,
 }
@@ -89,6 +90,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn security(mut self, security: Security) -> Self {
         self.security = security;
+        self
+    }
+
+    /// Calls that wait to be sent end with [`CallError::NotAdmitted`] as soon as every endpoint was
+    /// tried and one has refused this client: its key or password is not known, or its kind of socket
+    /// is not wanted. Otherwise they wait until their time is up, for keys may be added.
+    #[must_use]
+    pub fn give_up_when_refused(mut self) -> Self {
+        self.gives_up = true;
         self
     }
 
@@ -141,6 +151,7 @@ impl Client {
             endpoints: vec![endpoint.parse()?],
             dialect: Dialect::default(),
             security: Security::Null,
+            gives_up: false,
             limits: Limits::default(),
             ttl: Duration::from_secs(30),
             outstanding: 1024,

@@ -17,6 +17,7 @@ use super::speech::{self, Dialect, ToClient};
 use super::{HEARTBEAT, session_config};
 use crate::limits::Limits;
 use crate::net::{Backoff, Clock, Link, LinkError};
+use crate::security::{self, Security};
 use crate::session::{self, Heard};
 use crate::time::Time;
 use crate::wire::{Builder, Endpoint, Message};
@@ -92,6 +93,20 @@ impl Sink {
     }
 }
 
+/// What a peer's ERROR says, in words.
+fn reason(error: &LinkError) -> String {
+    let said = match error {
+        LinkError::Session(session::Error::Security(security::Error::Refused { reason })) => reason,
+        LinkError::Session(session::Error::Refused { reason }) => reason,
+        other => return other.to_string(),
+    };
+    match &said[..] {
+        b"400" => "400, it does not know the key, or the user with this password".to_owned(),
+        b"500" => "500, what decides there who may come in has failed".to_owned(),
+        said => said.escape_ascii().to_string(),
+    }
+}
+
 /// What keeping a reply takes, in bytes: an empty one is not free.
 pub(super) fn cost(reply: &Reply) -> usize {
     reply.body.wire().len() + reply.properties.len() + size_of::<Reply>()
@@ -119,8 +134,10 @@ pub(super) async fn run(
         dialect,
         limits,
         security,
+        gives_up,
         ..
     } = settings;
+    let is_curve = matches!(security, Security::CurveClient { .. });
     let clock = Clock::start();
     let window = if dialect.is_majordomo() {
         1
@@ -142,6 +159,8 @@ pub(super) async fn run(
         returning: false,
         dialed: Arc::default(),
         trouble: None,
+        gives_up,
+        is_curve,
     };
     driver.connect(Duration::ZERO);
     let mut open = true;
@@ -201,6 +220,10 @@ struct Driver {
     dialed: Arc<AtomicBool>,
     /// Why there was no connection the last time that one was wanted.
     trouble: Option<String>,
+    /// Calls do not wait where every endpoint refuses us.
+    gives_up: bool,
+    /// We know a key that the server has to have.
+    is_curve: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -270,13 +293,18 @@ impl Driver {
             Err(error) => {
                 self.note(&error);
                 let endpoint = self.route.current().map(tracing::field::display);
-                if self.route.is_news() {
+                let is_news = match error.is_refusal() {
+                    // Who gives up tells it to all who wait.
+                    true => self.route.is_news_of_refusal() && !self.gives_up,
+                    false => self.route.is_news(),
+                };
+                if is_news {
                     tracing::warn!(endpoint, %error, "not connected, trying again");
                 } else {
                     tracing::debug!(endpoint, %error, "not connected");
                 }
                 let pause = if error.is_refusal() {
-                    self.route.refused()
+                    self.refused(&error)
                 } else {
                     self.route.failed(now)
                 };
@@ -288,7 +316,28 @@ impl Driver {
     /// Keeps why there is no connection to the current endpoint.
     fn note(&mut self, error: &LinkError) {
         let endpoint = self.route.current();
-        self.trouble = endpoint.map(|endpoint| format!("{endpoint}: {error}"));
+        // That is how a server answers to what its key does not open.
+        let silent = self.is_curve && matches!(error, LinkError::Closed);
+        let hint = match silent && self.dialed.load(Ordering::Relaxed) {
+            true => " in the handshake, as it does if its key is another than the one given here",
+            false => "",
+        };
+        self.trouble = endpoint.map(|endpoint| format!("{endpoint}: {error}{hint}"));
+    }
+
+    /// The current endpoint does not want us: how long to wait before the next attempt.
+    fn refused(&mut self, error: &LinkError) -> Duration {
+        let endpoint = self.route.current().map(Endpoint::to_string);
+        let pause = self.route.refused();
+        if self.gives_up && self.route.is_exhausted() {
+            let endpoint = endpoint.unwrap_or_default();
+            let reason = reason(error);
+            for Ended { who, .. } in self.ledger.end_unsent() {
+                let (endpoint, reason) = (endpoint.clone(), reason.clone());
+                who.finish(Err(CallError::NotAdmitted { endpoint, reason }));
+            }
+        }
+        pause
     }
 
     /// Why a call could not be sent, as far as that is known.
@@ -389,7 +438,7 @@ impl Driver {
                     if error.is_refusal() {
                         let endpoint = self.route.current().map(tracing::field::display);
                         tracing::warn!(endpoint, %error, "refused, trying again later");
-                        return self.end(which, |route, _| route.refused());
+                        return self.end(which, |driver, _| driver.refused(&error));
                     }
                     return self.lose(which);
                 }
@@ -462,16 +511,16 @@ impl Driver {
 
     /// A connection is gone.
     fn lose(&mut self, which: Which) {
-        self.end(which, Route::failed);
+        self.end(which, |driver, now| driver.route.failed(now));
     }
 
     /// A connection is given up for a new one to the same endpoint, which is not to blame.
     fn renew(&mut self, which: Which) {
-        self.end(which, |route, _| route.renewed());
+        self.end(which, |driver, _| driver.route.renewed());
     }
 
     /// A connection is over; `pause` says how long to wait before the next.
-    fn end(&mut self, which: Which, pause: impl FnOnce(&mut Route, Time) -> Duration) {
+    fn end(&mut self, which: Which, pause: impl FnOnce(&mut Self, Time) -> Duration) {
         let Some((number, _)) = self.place(which).take() else {
             return;
         };
@@ -481,7 +530,7 @@ impl Driver {
         if matches!(which, Which::Current) {
             // An attempt to return to the preferred endpoint goes on as the next connection.
             if self.connecting.is_none() {
-                let pause = pause(&mut self.route, self.clock.now());
+                let pause = pause(self, self.clock.now());
                 self.connect(pause);
             }
         }

@@ -38,6 +38,15 @@ pub enum CallError {
         /// the last failure there. `None` if there was a connection.
         trouble: Option<String>,
     },
+    /// No broker lets this client in, so the task was not sent: only with
+    /// [`ClientBuilder::give_up_when_refused`](super::ClientBuilder::give_up_when_refused).
+    #[error("{endpoint} does not let us in: {reason}")]
+    NotAdmitted {
+        /// The broker that refused last.
+        endpoint: String,
+        /// Its words, and what they mean where they are a status.
+        reason: String,
+    },
     /// The connection was lost after the task was sent. Whether it was or will be done is not
     /// known; it was not sent again because it is not idempotent.
     #[error("the connection was lost: the task may have been done")]
@@ -82,7 +91,8 @@ impl CallError {
         match self {
             Self::Refused { not_executed, .. } => *not_executed,
             Self::Timeout { sent, .. } => !sent,
-            Self::TooLarge { .. }
+            Self::NotAdmitted { .. }
+            | Self::TooLarge { .. }
             | Self::TooManyParts { .. }
             | Self::Property(_)
             | Self::Name(_) => true,

@@ -183,6 +183,12 @@ impl<S> Ledger<S> {
         if at > now { None } else { self.take(id) }
     }
 
+    /// Ends all calls that wait to be sent, in their order.
+    pub(super) fn end_unsent(&mut self) -> Vec<Ended<S>> {
+        let ids = self.unsent.clone();
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
+    }
+
     /// When [`expire`](Self::expire) has something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -246,6 +252,20 @@ mod tests {
 
     fn ledger() -> Ledger<&'static str> {
         Ledger::new(2)
+    }
+
+    #[test]
+    fn what_waits_to_be_sent_can_be_ended_without_what_is_under_way() {
+        let mut ledger = ledger();
+        for (id, who) in [(7, "first"), (8, "second"), (9, "third"), (10, "fourth")] {
+            ledger.submit(Time::ZERO, id, question(false), who);
+        }
+        assert_eq!(sent(&mut ledger, 1), [7, 8]);
+        let ended = ledger.end_unsent();
+        let who: Vec<_> = ended.iter().map(|ended| ended.who).collect();
+        assert_eq!(who, ["third", "fourth"]);
+        assert!(!ledger.has_to_send() && ledger.on_link(1) == 2);
+        assert_eq!(ledger.finish(7), Some("first"));
     }
 
     fn sent(ledger: &mut Ledger<&'static str>, link: u32) -> Vec<u64> {

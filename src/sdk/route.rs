@@ -15,6 +15,8 @@ pub(super) struct Route {
     failures: u32,
     /// Endpoints whose failures are known since one of them answered last.
     known: usize,
+    /// How often we were refused since one of them took us.
+    refusals: usize,
     backoff: Backoff,
     connected: Option<Time>,
 }
@@ -27,6 +29,7 @@ impl Route {
             current: 0,
             failures: 0,
             known: 0,
+            refusals: 0,
             backoff,
             connected: None,
         }
@@ -46,6 +49,7 @@ impl Route {
     pub(super) fn connected(&mut self, now: Time) {
         self.connected = Some(now);
         self.known = 0;
+        self.refusals = 0;
     }
 
     /// The connection was given up for a new one to the same endpoint: how long to wait.
@@ -65,6 +69,12 @@ impl Route {
     /// answered: somebody should hear of that, once.
     pub(super) fn is_news(&self) -> bool {
         self.failures == 0 && self.known < self.endpoints.len()
+    }
+
+    /// Whether a refusal by the current endpoint would be the first since one of them took us. That
+    /// is news even where it was lost before: what was wrong then may be another thing.
+    pub(super) fn is_news_of_refusal(&self) -> bool {
+        self.refusals < self.endpoints.len()
     }
 
     /// The current endpoint could not be reached, or was lost: how long to wait before the next
@@ -94,12 +104,18 @@ impl Route {
         self.connected = None;
         self.failures = 0;
         self.known += 1;
+        self.refusals += 1;
         self.current = (self.current + 1) % self.endpoints.len().max(1);
         if self.known < self.endpoints.len() {
             self.backoff.failed()
         } else {
             self.backoff.refused()
         }
+    }
+
+    /// Whether each endpoint was tried, and none of them answered.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.known >= self.endpoints.len()
     }
 
     /// When to try the preferred endpoint again: after the current one has been good for a
@@ -208,6 +224,18 @@ mod tests {
             route.refused();
             route.connected(Time::ZERO);
             assert!(route.refused() > slow);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_news_once_until_somebody_takes_us_whatever_failed_before() {
+        let mut route = route(1);
+        for _ in 0..2 {
+            route.connected(Time::ZERO);
+            route.failed(Time::ZERO);
+            assert!(!route.is_news() && route.is_news_of_refusal());
+            route.refused();
+            assert!(!route.is_news_of_refusal());
         }
     }
 

@@ -112,7 +112,11 @@ impl Station {
                 Some(link)
             }
             Err(error) => {
-                if self.route.is_news() {
+                let is_news = match error.is_refusal() {
+                    true => self.route.is_news_of_refusal(),
+                    false => self.route.is_news(),
+                };
+                if is_news {
                     tracing::warn!(%endpoint, %error, "not connected, trying again");
                 } else {
                     tracing::debug!(%endpoint, %error, "not connected");

@@ -41,7 +41,8 @@ pub(crate) fn builder(connect: &Connect) -> Result<ClientBuilder, Failed> {
     let (first, fallbacks) = connect.split();
     let mut builder = Client::builder(&first)
         .map_err(Failed::usage)?
-        .security(connect.security.read()?);
+        .security(connect.security.read()?)
+        .give_up_when_refused();
     for fallback in &fallbacks {
         builder = builder.fallback(fallback).map_err(Failed::usage)?;
     }

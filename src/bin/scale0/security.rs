@@ -18,7 +18,13 @@ use crate::exit::Failed;
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ClientSecurity {
     /// CURVE: the server's public key, 40 characters of Z85 or a file like broker.key
-    #[arg(long, value_name = "KEY", help_heading = "Security")]
+    // A key of Z85 may begin with a minus.
+    #[arg(
+        long,
+        value_name = "KEY",
+        help_heading = "Security",
+        allow_hyphen_values = true
+    )]
     pub(crate) curve_server_key: Option<String>,
     /// CURVE: the file with our own key pair, like ann.key_secret [default: a pair that is made for
     /// this run]

@@ -17,7 +17,7 @@
 
 enum { MOST_SAMPLES = 1 << 23 };
 
-static long cpu, port, size = 64, count = 1, window = 1, warm = 300, run = 1000;
+static long cpu, port, size = 64, count = 1, window = 1, curve, warm = 300, run = 1000;
 static void *context;
 static char *payload;
 
@@ -81,8 +81,24 @@ static void *made(int type)
     return socket;
 }
 
+/* The keys of libzmq's manual, as in src/keys.rs. */
+static const char server_public[] = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+static const char server_secret[] = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+static const char client_public[] = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";
+static const char client_secret[] = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs";
+
+static void key(void *socket, int option, const char *text)
+{
+    if (zmq_setsockopt(socket, option, text, strlen(text) + 1)) fail("a key");
+}
+
 static void *bound(void *socket)
 {
+    if (curve) {
+        int one = 1;
+        if (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &one, sizeof one)) fail("ZMQ_CURVE_SERVER");
+        key(socket, ZMQ_CURVE_SECRETKEY, server_secret);
+    }
     char endpoint[64];
     size_t length = sizeof endpoint;
     if (zmq_bind(socket, "tcp://127.0.0.1:*")) fail("zmq_bind");
@@ -94,6 +110,11 @@ static void *bound(void *socket)
 
 static void *connected(void *socket)
 {
+    if (curve) {
+        key(socket, ZMQ_CURVE_SERVERKEY, server_public);
+        key(socket, ZMQ_CURVE_PUBLICKEY, client_public);
+        key(socket, ZMQ_CURVE_SECRETKEY, client_secret);
+    }
     char endpoint[64];
     snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%ld", port);
     if (zmq_connect(socket, endpoint)) fail("zmq_connect");
@@ -188,7 +209,7 @@ int main(int argc, char **argv)
         const char *name;
         long *value;
     } options[] = {{"--cpu", &cpu},       {"--port", &port}, {"--size", &size}, {"--count", &count},
-                   {"--window", &window}, {"--warm", &warm}, {"--run", &run}};
+                   {"--window", &window}, {"--curve", &curve}, {"--warm", &warm}, {"--run", &run}};
     for (int i = 3; i + 1 < argc; i += 2)
         for (size_t o = 0; o < sizeof options / sizeof *options; o++)
             if (!strcmp(argv[i], options[o].name)) *options[o].value = atol(argv[i + 1]);

@@ -9,6 +9,8 @@ pub struct Case {
     pub count: usize,
     /// Messages outstanding.
     pub window: usize,
+    /// Sealed by CURVE.
+    pub curve: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +27,8 @@ pub enum Shape {
     Dealer,
     /// ROUTER with many raw peers: idle, then one message outstanding each.
     Router,
+    /// Connections to a PULL that end as soon as both sides know each other.
+    Handshake,
 }
 
 /// Both ends: which role binds, which connects, and on which processor.
@@ -44,6 +48,7 @@ impl Shape {
             Self::Req => ("rep", "req", "rep"),
             Self::Dealer => ("router", "dealer", "router"),
             Self::Router => ("router", "crowd", "router"),
+            Self::Handshake => ("pull", "knock", "pull"),
         };
         Ends {
             binds,
@@ -60,6 +65,11 @@ impl Case {
             size,
             count,
             window,
+            curve: false,
+        };
+        let sealed = |shape, size, count, window| Self {
+            curve: true,
+            ..case(shape, size, count, window)
         };
         let mut all = Vec::new();
         for size in [64, 1024, 65_536] {
@@ -79,6 +89,12 @@ impl Case {
         all.push(case(Shape::Dealer, 64, 1, 16));
         all.push(case(Shape::Dealer, 64, 1, 128));
         all.push(case(Shape::Router, 64, 900, 1));
+        for size in [64, 1024, 65_536] {
+            all.push(sealed(Shape::Push, size, 1, 1));
+        }
+        all.push(sealed(Shape::Dealer, 64, 1, 16));
+        all.push(sealed(Shape::Dealer, 64, 1, 128));
+        all.push(sealed(Shape::Handshake, 0, 16, 1));
         all
     }
 
@@ -88,13 +104,18 @@ impl Case {
             size if size % 1024 == 0 => format!("{}k", size / 1024),
             size => size.to_string(),
         };
-        match self.shape {
+        let name = match self.shape {
             Shape::Push => format!("push-{size}"),
             Shape::Pub => format!("pub-{size}-{}", self.count),
             Shape::PubWait => format!("pubwait-{size}-{}", self.count),
             Shape::Req => format!("req-{size}"),
             Shape::Dealer => format!("dealer-{size}-w{}", self.window),
             Shape::Router => format!("router-{size}-{}", self.count),
+            Shape::Handshake => "handshake".to_owned(),
+        };
+        match self.curve {
+            true => format!("curve-{name}"),
+            false => name,
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::Failure;
 /// One end of a measurement.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// push, pull, pub, pubwait, sub, req, rep, dealer, router, or (raw only) crowd.
+    /// push, pull, pub, pubwait, sub, req, rep, dealer, router, crowd (raw only), or knock
+    /// (scale0 only).
     pub role: String,
     /// Whose sockets.
     pub implementation: String,
@@ -21,6 +22,8 @@ pub struct Job {
     pub count: usize,
     /// Messages outstanding.
     pub window: usize,
+    /// Sealed by CURVE, with the keys of [`crate::keys`].
+    pub curve: bool,
     /// Not measured yet after everything flows.
     pub warm: Duration,
     /// Measured.
@@ -41,6 +44,7 @@ impl Job {
             size: 64,
             count: 1,
             window: 1,
+            curve: false,
             warm: Duration::from_millis(300),
             run: Duration::from_millis(1000),
         };
@@ -55,6 +59,7 @@ impl Job {
                 "--size" => job.size = usize::try_from(number)?,
                 "--count" => job.count = usize::try_from(number)?,
                 "--window" => job.window = usize::try_from(number)?,
+                "--curve" => job.curve = number != 0,
                 "--warm" => job.warm = Duration::from_millis(number),
                 "--run" => job.run = Duration::from_millis(number),
                 _ => return Err(format!("no option {name}").into()),

@@ -6,6 +6,8 @@
 mod case;
 mod child;
 mod job;
+mod keys;
+mod knock;
 mod meter;
 mod omq;
 mod ours;
@@ -24,7 +26,7 @@ fn main() {
     let result = match words.first().map(String::as_str) {
         Some("run") => run::run(&words[1..]),
         Some(_) => Job::parse(&words).and_then(|job| role(&job)),
-        None => Err("usage: peers run [--quick] [--reps N] [--impl NAME]... [CASE]...\n       peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--warm MS] [--run MS]".into()),
+        None => Err("usage: peers run [--quick] [--reps N] [--impl NAME]... [CASE]...\n       peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--curve 1] [--warm MS] [--run MS]".into()),
     };
     if let Err(error) = result {
         eprintln!("peers {}: {error}", words.join(" "));
@@ -42,6 +44,9 @@ fn role(job: &Job) -> Result<(), Failure> {
         .enable_all()
         .build()?;
     let play = async {
+        if job.role == "knock" {
+            return knock::play(job).await;
+        }
         match job.implementation.as_str() {
             "scale0" => ours::play(job).await,
             "omq" => omq::play(job).await,
@@ -51,9 +56,9 @@ fn role(job: &Job) -> Result<(), Failure> {
             other => Err(format!("no implementation {other}").into()),
         }
     };
-    // Only subscribers are many in one process, as local tasks.
+    // Subscribers and who knocks are many in one process, as local tasks.
     match job.role.as_str() {
-        "sub" => tokio::task::LocalSet::new().block_on(&runtime, play),
+        "sub" | "knock" => tokio::task::LocalSet::new().block_on(&runtime, play),
         _ => runtime.block_on(play),
     }
 }

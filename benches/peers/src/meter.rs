@@ -40,6 +40,14 @@ impl Meter {
         }
     }
 
+    /// The same for what comes so seldom that the clock can be looked at each time.
+    pub fn each(job: &Job) -> Self {
+        Self {
+            every: 1,
+            ..Self::new(job)
+        }
+    }
+
     /// One message has arrived.
     pub fn tick(&mut self) {
         self.count += 1;

@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use omq_tokio::{Message, OnMute, Options, Socket, SocketType};
+use omq_tokio::{CurveKeypair, CurvePublicKey, CurveSecretKey, Message, OnMute, Options, Socket, SocketType};
 
 use crate::Failure;
 use crate::job::Job;
+use crate::keys;
 use crate::meter::{Crowd, Meter, Trips, say};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
@@ -21,7 +22,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "pull" => {
-            let socket = bound(SocketType::Pull, Options::default()).await?;
+            let socket = bound(SocketType::Pull, job, Options::default()).await?;
             let mut meter = Meter::new(job);
             loop {
                 socket.recv().await?;
@@ -34,7 +35,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
                 options.xpub_nodrop = true;
                 options = options.on_mute(OnMute::Block);
             }
-            let socket = bound(SocketType::Pub, options).await?;
+            let socket = bound(SocketType::Pub, job, options).await?;
             loop {
                 for _ in 0..job.burst() {
                     socket.send(fresh()).await?;
@@ -67,7 +68,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "rep" => {
-            let socket = bound(SocketType::Rep, Options::default()).await?;
+            let socket = bound(SocketType::Rep, job, Options::default()).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
@@ -88,7 +89,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "router" => {
-            let socket = bound(SocketType::Router, Options::default()).await?;
+            let socket = bound(SocketType::Router, job, Options::default()).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
@@ -98,7 +99,10 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
     }
 }
 
-async fn bound(kind: SocketType, options: Options) -> Result<Socket, Failure> {
+async fn bound(kind: SocketType, job: &Job, mut options: Options) -> Result<Socket, Failure> {
+    if job.curve {
+        options = options.curve_server(pair(keys::SERVER_SECRET)?);
+    }
     let socket = Socket::new(kind, options);
     let endpoint = socket.bind("tcp://127.0.0.1:0").await?.to_string();
     say(&format!(
@@ -109,7 +113,18 @@ async fn bound(kind: SocketType, options: Options) -> Result<Socket, Failure> {
 }
 
 async fn connected(kind: SocketType, job: &Job) -> Result<Socket, Failure> {
-    let socket = Socket::new(kind, Options::default());
+    let mut options = Options::default();
+    if job.curve {
+        let server = CurvePublicKey::from_z85(keys::SERVER)?;
+        options = options.curve_client(pair(keys::CLIENT_SECRET)?, server);
+    }
+    let socket = Socket::new(kind, options);
     socket.connect(job.endpoint().as_str()).await?;
     Ok(socket)
+}
+
+fn pair(secret: &str) -> Result<CurveKeypair, Failure> {
+    let secret = CurveSecretKey::from_z85(secret)?;
+    let public = secret.derive_public();
+    Ok(CurveKeypair { public, secret })
 }

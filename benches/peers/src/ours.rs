@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use scale0::auth::Authorized;
 use scale0::socket::{Options, Socket};
 use scale0::wire::{Message, SocketType};
 
 use crate::Failure;
 use crate::job::Job;
+use crate::keys;
 use crate::meter::{Crowd, Meter, Trips, say};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
@@ -21,7 +24,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "pull" => {
-            let socket = bound(SocketType::Pull, &[]).await?;
+            let socket = bound(SocketType::Pull, job, &[]).await?;
             let mut meter = Meter::new(job);
             loop {
                 socket.recv().await?;
@@ -33,7 +36,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
                 "pub" => &[],
                 _ => &[("xpub_nodrop", "1")],
             };
-            let socket = bound(SocketType::Pub, options).await?;
+            let socket = bound(SocketType::Pub, job, options).await?;
             loop {
                 for _ in 0..job.burst() {
                     socket.send(fresh()).await?;
@@ -66,7 +69,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "rep" => {
-            let socket = bound(SocketType::Rep, &[]).await?;
+            let socket = bound(SocketType::Rep, job, &[]).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
@@ -87,7 +90,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "router" => {
-            let socket = bound(SocketType::Router, &[]).await?;
+            let socket = bound(SocketType::Router, job, &[]).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
@@ -97,8 +100,16 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
     }
 }
 
-async fn bound(kind: SocketType, changes: &[(&str, &str)]) -> Result<Socket, Failure> {
+async fn bound(
+    kind: SocketType,
+    job: &Job,
+    changes: &[(&str, &str)],
+) -> Result<Socket, Failure> {
     let mut options = Options::default();
+    if job.curve {
+        options.security = keys::server()?;
+        options.authenticator = Some(Arc::new(Authorized::any()));
+    }
     for (name, value) in changes {
         options.set(name, value)?;
     }
@@ -112,7 +123,11 @@ async fn bound(kind: SocketType, changes: &[(&str, &str)]) -> Result<Socket, Fai
 }
 
 fn connected(kind: SocketType, job: &Job) -> Result<Socket, Failure> {
-    let socket = Socket::new(kind);
+    let mut options = Options::default();
+    if job.curve {
+        options.security = keys::client()?;
+    }
+    let socket = Socket::with(kind, options);
     socket.connect(job.endpoint().as_str())?;
     Ok(socket)
 }

@@ -11,6 +11,8 @@ use crate::child::Child;
 /// Ours first; then who it is compared with.
 const ALL: [&str; 5] = [OURS, "libzmq", "omq", "rzmq", "zeromq"];
 const OURS: &str = "scale0";
+/// Who speaks CURVE.
+const WITH_CURVE: [&str; 3] = [OURS, "libzmq", "omq"];
 const PATIENCE: Duration = Duration::from_secs(8);
 
 struct Plan {
@@ -136,11 +138,15 @@ impl Plan {
         if case.shape == Shape::PubWait && name == "zeromq" {
             return Err("its publishers cannot wait".into());
         }
+        if case.curve && !WITH_CURVE.contains(&name) {
+            return Err("it has no CURVE".into());
+        }
         let ends = case.shape.ends();
         let far = self.far.as_deref().unwrap_or(name);
         // The far end is the one on processor 1.
         let whose = |role: &str| match role {
             "crowd" => "raw",
+            "knock" => OURS,
             role if role == ends.first => name,
             _ => far,
         };
@@ -206,6 +212,7 @@ impl Plan {
             ("--size", case.size.to_string()),
             ("--count", case.count.to_string()),
             ("--window", case.window.to_string()),
+            ("--curve", u8::from(case.curve).to_string()),
             ("--warm", self.warm.to_string()),
             ("--run", self.run.to_string()),
         ] {

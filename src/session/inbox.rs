@@ -7,7 +7,7 @@ use super::Error;
 use super::spare;
 use crate::limits::Limits;
 use crate::security;
-use crate::security::curve::Opener;
+use crate::security::curve::{Flags, Opener};
 use crate::wire::{self, Header, Message};
 
 /// What stands on the wire between two decisions.
@@ -146,90 +146,127 @@ impl Inbox {
         opener: &mut Opener,
     ) -> Result<Option<Unit>, Error> {
         loop {
-            if self.frame.is_none() {
-                let Some(header) = self.header(input)? else {
+            let unit = if let Some(body) = self.whole_sealed(input, limits)? {
+                self.open_copy(body, limits, opener)?
+            } else {
+                if self.frame.is_none() {
+                    let Some(header) = self.header(input)? else {
+                        return Ok(None);
+                    };
+                    let left = admit_sealed(header, limits)?;
+                    self.frame = Some(Frame { header, left });
+                }
+                let Some(frame) = &mut self.frame else {
                     return Ok(None);
                 };
-                self.admit_sealed(header, limits)?;
-            }
-            let Some(frame) = &mut self.frame else {
-                return Ok(None);
-            };
-            let (head, tail) = input.split_at(frame.left.min(input.len()));
-            *input = tail;
-            frame.left -= head.len();
-            let left = frame.left;
-            if self.sealed.capacity() - self.sealed.len() < head.len() {
-                // Only what is there as a whole borrows a buffer that is larger than it.
-                if left == 0 && self.sealed.is_empty() && head.len() <= spare::SIZE {
-                    self.sealed = spare::take();
-                } else {
+                let (head, tail) = input.split_at(frame.left.min(input.len()));
+                *input = tail;
+                frame.left -= head.len();
+                let left = frame.left;
+                if self.sealed.capacity() - self.sealed.len() < head.len() {
                     spare::grow(&mut self.sealed, left + head.len());
                 }
-            }
-            self.sealed.extend_from_slice(head);
-            if left > 0 {
-                return Ok(None);
-            }
-            self.frame = None;
-            let mut body = std::mem::take(&mut self.sealed);
-            let flags = opener.open(&mut body).map_err(Error::Security)?;
-            let size = body.len() - Opener::OVERHEAD;
-            if flags.command {
-                if flags.more {
-                    return Err(wire::Error::CommandWithMore.into());
+                self.sealed.extend_from_slice(head);
+                if left > 0 {
+                    return Ok(None);
                 }
-                if size > limits.command {
-                    return Err(wire::Error::FrameTooLong {
-                        size: size as u64,
-                        limit: limits.command,
-                    }
-                    .into());
-                }
-                let command = body.get(Opener::OVERHEAD..).unwrap_or_default().to_vec();
-                spare::give(body);
-                return Ok(Some(Unit::Command(command)));
-            }
-            let header = Header {
-                more: flags.more,
-                command: false,
-                size: size as u64,
+                self.frame = None;
+                self.open_kept(limits, opener)?
             };
-            (self.parts, self.payload) = admit_part(self.parts, self.payload, header, limits)?;
-            if self.message.is_empty() && !header.more {
-                (self.parts, self.payload) = (0, 0);
-                return Ok(Some(Unit::Message(alone(header, body))));
-            }
-            if self.message.capacity() - self.message.len() < Header::MAX + size {
-                spare::grow(&mut self.message, Header::MAX + size);
-            }
-            header.write(&mut self.message);
-            self.message
-                .extend_from_slice(body.get(Opener::OVERHEAD..).unwrap_or_default());
-            spare::give(body);
-            if !header.more {
-                return Ok(Some(Unit::Message(self.finish())));
+            if unit.is_some() {
+                return Ok(unit);
             }
         }
     }
 
-    /// Checks a sealed frame by its header, which nothing protects: it may say no more than a
-    /// length. A COMMAND flag is tolerated, for the RFC's prose asks for it.
-    fn admit_sealed(&mut self, header: Header, limits: &Limits) -> Result<(), Error> {
-        if header.more {
-            return Err(security::Error::Clear.into());
+    /// The body of the sealed frame at the front of `input` if none has begun and all of this one
+    /// is there.
+    fn whole_sealed<'a>(
+        &self,
+        input: &mut &'a [u8],
+        limits: &Limits,
+    ) -> Result<Option<&'a [u8]>, Error> {
+        if self.frame.is_some() || self.header_len > 0 {
+            return Ok(None);
         }
-        let limit = limits.frame.max(limits.command) + Opener::OVERHEAD;
-        if header.size > limit as u64 {
-            return Err(wire::Error::FrameTooLong {
-                size: header.size,
-                limit,
+        let Some((header, len)) = Header::read(input)? else {
+            return Ok(None);
+        };
+        let size = admit_sealed(header, limits)?;
+        let rest = input.get(len..).unwrap_or_default();
+        let Some((body, rest)) = rest.split_at_checked(size) else {
+            return Ok(None);
+        };
+        *input = rest;
+        Ok(Some(body))
+    }
+
+    /// Opens a frame's body by one copy, to where a message keeps it.
+    fn open_copy(
+        &mut self,
+        body: &[u8],
+        limits: &Limits,
+        opener: &mut Opener,
+    ) -> Result<Option<Unit>, Error> {
+        let (head, sealed) = body.split_at(body.len().min(Opener::HEAD));
+        let size = sealed.len().saturating_sub(1);
+        let from = self.message.len();
+        let at = from + Header::len_for(size);
+        match at + size {
+            // Most messages have one part, and need no more room than this.
+            all if from == 0 && all < spare::LEAST => self.message.reserve_exact(all),
+            all if all < spare::LEAST => self.message.reserve(all - from),
+            all => spare::grow(&mut self.message, all - from),
+        }
+        // The flags are opened where the header's last byte comes to stand.
+        self.message.resize(at - 1, 0);
+        self.message.extend_from_slice(sealed);
+        let place = self.message.get_mut(at - 1..).unwrap_or_default();
+        let flags = opener.open_behind(head, place).map_err(Error::Security)?;
+        if flags.command {
+            admit_command(flags, size, limits)?;
+            let command = self.message.split_off(at);
+            self.message.truncate(from);
+            if from == 0 {
+                self.message = Vec::new();
             }
-            .into());
+            return Ok(Some(Unit::Command(command)));
         }
-        let left = usize::try_from(header.size).unwrap_or(usize::MAX);
-        self.frame = Some(Frame { header, left });
-        Ok(())
+        let header = part_header(flags, size);
+        (self.parts, self.payload) = admit_part(self.parts, self.payload, header, limits)?;
+        header.write_over(self.message.get_mut(from..at).unwrap_or_default());
+        Ok((!header.more).then(|| Unit::Message(self.finish())))
+    }
+
+    /// Opens the frame that has been kept until it was complete. A large one stays where it is:
+    /// in front of it there is room for the header that a message keeps.
+    fn open_kept(&mut self, limits: &Limits, opener: &mut Opener) -> Result<Option<Unit>, Error> {
+        let mut body = std::mem::take(&mut self.sealed);
+        if body.len() < LARGE || !self.message.is_empty() {
+            let unit = self.open_copy(&body, limits, opener);
+            spare::give_large(body);
+            return unit;
+        }
+        let flags = opener.open(&mut body).map_err(Error::Security)?;
+        let size = body.len() - Opener::OVERHEAD;
+        if flags.command {
+            admit_command(flags, size, limits)?;
+            return Ok(Some(Unit::Command(body.split_off(Opener::OVERHEAD))));
+        }
+        let header = part_header(flags, size);
+        (self.parts, self.payload) = admit_part(self.parts, self.payload, header, limits)?;
+        let from = Opener::OVERHEAD - Header::len_for(size);
+        header.write_over(body.get_mut(from..Opener::OVERHEAD).unwrap_or_default());
+        if header.more {
+            let part = body.get(from..).unwrap_or_default();
+            spare::grow(&mut self.message, part.len());
+            self.message.extend_from_slice(part);
+            spare::give_large(body);
+            return Ok(None);
+        }
+        (self.parts, self.payload) = (0, 0);
+        let message = Message::from_wire(spare::lend(body).slice(from..));
+        Ok(Some(Unit::Message(message)))
     }
 
     /// The message, now that it is complete.
@@ -240,24 +277,33 @@ impl Inbox {
 
     /// Where the rest of a large frame may be read to without a copy, if one has begun.
     pub(super) fn large(&mut self) -> Option<Limit<&mut Vec<u8>>> {
-        let frame = self.frame.filter(|frame| !frame.header.command)?;
-        if frame.left < LARGE || self.opener.is_some() {
-            return None;
-        }
-        spare::grow(&mut self.message, frame.left);
-        Some((&mut self.message).limit(frame.left))
+        let frame = self.frame.filter(|frame| frame.left >= LARGE)?;
+        let kept = match self.opener {
+            Some(_) => &mut self.sealed,
+            None if frame.header.command => return None,
+            None => &mut self.message,
+        };
+        spare::grow(kept, frame.left);
+        Some(kept.limit(frame.left))
     }
 
-    /// So many bytes were read there; the message if it is complete.
-    pub(super) fn read_large(&mut self, n: usize) -> Option<Message> {
-        let frame = self.frame.as_mut()?;
+    /// So many bytes were read there; what they have completed, if anything.
+    pub(super) fn read_large(&mut self, n: usize, limits: &Limits) -> Result<Option<Unit>, Error> {
+        let Some(frame) = &mut self.frame else {
+            return Ok(None);
+        };
         frame.left = frame.left.saturating_sub(n);
         if frame.left > 0 {
-            return None;
+            return Ok(None);
         }
         let more = frame.header.more;
         self.frame = None;
-        (!more).then(|| self.finish())
+        if let Some(mut opener) = self.opener.take() {
+            let unit = self.open_kept(limits, &mut opener);
+            self.opener = Some(opener);
+            return unit;
+        }
+        Ok((!more).then(|| Unit::Message(self.finish())))
     }
 
     /// Completes a header from `input`.
@@ -320,23 +366,44 @@ impl Inbox {
     }
 }
 
-/// A message of one part, from a frame's body that has been opened. A large one stays where it is:
-/// in front of it there is room for the header that a message keeps.
-fn alone(header: Header, mut body: Vec<u8>) -> Message {
-    let data = body.get(Opener::OVERHEAD..).unwrap_or_default();
-    let mut wire = Vec::with_capacity(Header::MAX);
-    header.write(&mut wire);
-    if data.len() < LARGE {
-        wire.reserve_exact(data.len());
-        wire.extend_from_slice(data);
-        spare::give(body);
-        return Message::from_wire(Bytes::from(wire));
+/// Checks a sealed frame by its header, which nothing protects: it may say no more than a length,
+/// which is returned. A COMMAND flag is tolerated, for the RFC's prose asks for it.
+fn admit_sealed(header: Header, limits: &Limits) -> Result<usize, Error> {
+    if header.more {
+        return Err(security::Error::Clear.into());
     }
-    let from = Opener::OVERHEAD - wire.len();
-    if let Some(place) = body.get_mut(from..Opener::OVERHEAD) {
-        place.copy_from_slice(&wire);
+    let limit = limits.frame.max(limits.command) + Opener::OVERHEAD;
+    if header.size > limit as u64 {
+        return Err(wire::Error::FrameTooLong {
+            size: header.size,
+            limit,
+        }
+        .into());
     }
-    Message::from_wire(spare::lend(body).slice(from..))
+    Ok(usize::try_from(header.size).unwrap_or(usize::MAX))
+}
+
+/// Checks a command that was sealed, of so many bytes.
+fn admit_command(flags: Flags, size: usize, limits: &Limits) -> Result<(), wire::Error> {
+    if flags.more {
+        return Err(wire::Error::CommandWithMore);
+    }
+    if size > limits.command {
+        return Err(wire::Error::FrameTooLong {
+            size: size as u64,
+            limit: limits.command,
+        });
+    }
+    Ok(())
+}
+
+/// The header of a part that was sealed, of so many bytes.
+fn part_header(flags: Flags, size: usize) -> Header {
+    Header {
+        more: flags.more,
+        command: false,
+        size: size as u64,
+    }
 }
 
 /// The length of the message at the front of `input`, if all of it is there in canonical form

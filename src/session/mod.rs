@@ -215,12 +215,20 @@ impl Session {
         }
     }
 
-    /// So many bytes were put to where [`large`](Self::large) said; the message if it is complete.
-    pub fn read_large(&mut self, now: Time, n: usize) -> Option<Heard> {
+    /// So many bytes were put to where [`large`](Self::large) said; what they have completed, if
+    /// anything.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive): what is sealed may not open.
+    pub fn read_large(&mut self, now: Time, n: usize) -> Result<Option<Heard>, Error> {
         self.pulse.heard(now);
-        let message = self.inbox.read_large(n);
-        self.pulse.grew(now, message.is_none().then_some(n));
-        message.map(Heard::Message)
+        let unit = self.inbox.read_large(n, &self.config.limits);
+        let heard = unit.and_then(|unit| self.tell(now, unit));
+        match &heard {
+            Ok(heard) => self.pulse.grew(now, heard.is_none().then_some(n)),
+            Err(error) => self.fail(now, error),
+        }
+        heard
     }
 
     fn step(&mut self, now: Time, input: &mut &[u8]) -> Result<Option<Heard>, Error> {
@@ -235,16 +243,20 @@ impl Session {
                     return self.shake(now, input);
                 }
                 State::Open { .. } => {
-                    return match self.inbox.next(input, &Rules::open(&self.config.limits))? {
-                        None => Ok(None),
-                        Some(Unit::Message(message)) => Ok(Some(Heard::Message(message))),
-                        Some(Unit::Command(body)) => {
-                            self.obey(now, &Command::read(&body)?).map(Some)
-                        }
-                    };
+                    let unit = self.inbox.next(input, &Rules::open(&self.config.limits))?;
+                    return self.tell(now, unit);
                 }
                 State::Closed => return Err(Error::Closed),
             }
+        }
+    }
+
+    /// What a unit of the open session means.
+    fn tell(&mut self, now: Time, unit: Option<Unit>) -> Result<Option<Heard>, Error> {
+        match unit {
+            None => Ok(None),
+            Some(Unit::Message(message)) => Ok(Some(Heard::Message(message))),
+            Some(Unit::Command(body)) => self.obey(now, &Command::read(&body)?).map(Some),
         }
     }
 

@@ -169,38 +169,44 @@ impl Outbox {
 
     /// Appends one message, part by part, each sealed by itself.
     fn seal(&mut self, mut sealer: Box<Sealer>, pieces: &[Piece<'_>]) -> Box<Sealer> {
-        let mut parts = pieces
-            .iter()
-            .flat_map(|piece| {
-                let (one, many) = match piece {
-                    Piece::Part(part) => (Some(*part), None),
-                    Piece::Parts(message) => (None, Some(message.parts())),
-                };
-                one.into_iter().chain(many.into_iter().flatten())
-            })
-            .peekable();
-        while let Some(part) = parts.next() {
-            let room = self.tail.len() + Header::MAX + Opener::OVERHEAD + part.len();
-            if room > spare::SIZE {
-                self.close_tail();
-            }
-            if room > KEEP && self.tail.capacity() < room.min(spare::SIZE) {
-                let mut wide = spare::take();
-                wide.extend_from_slice(&self.tail);
-                self.tail = wide;
-            }
-            let before = self.tail.len();
-            let flags = Flags {
-                more: parts.peek().is_some(),
-                command: false,
-            };
-            sealer.seal(flags, [part, &[]], &mut self.tail);
-            self.len += self.tail.len() - before;
-            if self.tail.len() >= FULL {
-                self.close_tail();
+        let mut left = pieces.len();
+        for piece in pieces {
+            left -= 1;
+            match piece {
+                Piece::Part(part) => self.seal_part(&mut sealer, left > 0, part),
+                Piece::Parts(message) => {
+                    let mut parts = message.parts().peekable();
+                    while let Some(part) = parts.next() {
+                        let more = left > 0 || parts.peek().is_some();
+                        self.seal_part(&mut sealer, more, part);
+                    }
+                }
             }
         }
         sealer
+    }
+
+    fn seal_part(&mut self, sealer: &mut Sealer, more: bool, part: &[u8]) {
+        let frame = Header::MAX + Opener::OVERHEAD + part.len();
+        if self.tail.len() + frame > spare::SIZE {
+            self.close_tail();
+        }
+        let room = self.tail.len() + frame;
+        if room > KEEP && self.tail.capacity() < room.min(spare::SIZE) {
+            let mut wide = spare::take();
+            wide.extend_from_slice(&self.tail);
+            self.tail = wide;
+        }
+        let before = self.tail.len();
+        let flags = Flags {
+            more,
+            command: false,
+        };
+        sealer.seal(flags, [part, &[]], &mut self.tail);
+        self.len += self.tail.len() - before;
+        if self.tail.len() >= FULL {
+            self.close_tail();
+        }
     }
 
     /// Queues a PONG ahead of everything that has not begun. At most one waits in line and one

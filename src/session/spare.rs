@@ -45,9 +45,11 @@ pub(super) fn take_large(len: usize) -> Vec<u8> {
 }
 
 /// Makes room for as many bytes as there are already (64 KiB at least), but not for more than
-/// `left`: a peer that announces much and sends little costs little.
+/// `left`: a peer that announces much and sends little costs little. Twice that is made at once,
+/// or a frame of a little more would be copied for the sake of that little.
 pub(super) fn grow(buffer: &mut Vec<u8>, left: usize) {
-    let step = left.min(buffer.len().max(STEP));
+    let step = buffer.len().max(STEP);
+    let step = if left <= 2 * step { left } else { step };
     if buffer.capacity() - buffer.len() >= step {
         return;
     }
@@ -78,7 +80,8 @@ impl Drop for Lent {
     }
 }
 
-fn give_large(mut buffer: Vec<u8>) {
+/// Takes a large buffer back, if its size is one that is kept.
+pub(super) fn give_large(mut buffer: Vec<u8>) {
     let size = buffer.capacity();
     if !size.is_power_of_two() {
         return;

@@ -56,13 +56,30 @@ impl Header {
 
     /// Appends the header in its shortest form: LONG depends on the final size alone.
     pub fn write(self, out: &mut Vec<u8>) {
-        let flags = if self.more { MORE } else { 0 } | if self.command { COMMAND } else { 0 };
+        let flags = self.flags();
         match u8::try_from(self.size) {
             Ok(size) => out.extend_from_slice(&[flags, size]),
             Err(_) => {
                 out.push(flags | LONG);
                 out.extend_from_slice(&self.size.to_be_bytes());
             }
+        }
+    }
+
+    const fn flags(self) -> u8 {
+        (if self.more { MORE } else { 0 }) | (if self.command { COMMAND } else { 0 })
+    }
+
+    /// Writes it over as many bytes as [`len_for`](Self::len_for) says, which stand there already.
+    pub(crate) fn write_over(self, place: &mut [u8]) {
+        let [size @ .., last] = self.size.to_be_bytes();
+        match place {
+            [flags, low] => (*flags, *low) = (self.flags(), last),
+            [flags, high @ .., low] if high.len() == size.len() => {
+                (*flags, *low) = (self.flags() | LONG, last);
+                high.copy_from_slice(&size);
+            }
+            _ => debug_assert!(false, "no header has {} bytes", place.len()),
         }
     }
 

@@ -105,6 +105,9 @@ impl Opener {
     /// Bytes of a frame's body that are not the data.
     pub const OVERHEAD: usize = 8 + 8 + TAG + 1;
 
+    /// The first of them, which are not sealed themselves.
+    pub const HEAD: usize = Self::OVERHEAD - 1;
+
     /// Opens a frame's body in place. What was sealed stands behind its first
     /// [`OVERHEAD`](Self::OVERHEAD) bytes.
     ///
@@ -112,20 +115,29 @@ impl Opener {
     /// It is no MESSAGE, its nonce is not greater than all before, or the key does not open it.
     /// The connection is over then.
     pub fn open(&mut self, body: &mut [u8]) -> Result<Flags, Error> {
-        let len = body.len();
-        let (name, rest) = body.split_first_chunk_mut().ok_or(Error::Clear)?;
+        let (head, sealed) = body.split_at_mut(body.len().min(Self::HEAD));
+        self.open_behind(head, sealed)
+    }
+
+    /// The same where the body's first [`HEAD`](Self::HEAD) bytes stand elsewhere. What was
+    /// sealed stands behind the first byte of `sealed`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_behind(&mut self, head: &[u8], sealed: &mut [u8]) -> Result<Flags, Error> {
+        let (name, rest) = head.split_first_chunk().ok_or(Error::Clear)?;
         if name != NAME {
             return Err(Error::Clear);
         }
-        let malformed = Error::Malformed {
+        let malformed = || Error::Malformed {
             command: "MESSAGE",
-            len: len - NAME.len(),
+            len: rest.len() + sealed.len(),
         };
-        if len < Self::OVERHEAD {
-            return Err(malformed);
+        let (nonce, tag) = rest.split_first_chunk().ok_or_else(malformed)?;
+        let tag = tag.try_into().map_err(|_| malformed())?;
+        if sealed.is_empty() {
+            return Err(malformed());
         }
-        let (nonce, rest) = rest.split_first_chunk_mut().ok_or(malformed.clone())?;
-        let (tag, sealed) = rest.split_first_chunk_mut().ok_or(malformed.clone())?;
         // Before the cipher does any work; and kept only if the seal holds.
         let number = u64::from_be_bytes(*nonce);
         if number <= self.last {
@@ -139,7 +151,7 @@ impl Opener {
             return Err(Error::Exhausted);
         }
         self.last = number;
-        let flags = sealed.first().copied().ok_or(malformed)?;
+        let flags = sealed.first().copied().unwrap_or_default();
         Ok(Flags {
             more: flags & MORE != 0,
             command: flags & COMMAND != 0,

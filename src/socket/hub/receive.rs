@@ -153,75 +153,73 @@ impl State {
                     if std::mem::take(&mut pipe.held) {
                         stream.session.reading(self.clock.now(), true);
                     }
-                    if self.options.tap.is_none()
-                        && let Some(mut buf) = stream.session.large()
-                    {
+                    let large = match self.options.tap {
+                        None => stream.session.large(),
+                        Some(_) => None,
+                    };
+                    if let Some(mut buf) = large {
                         let mut cx = Context::from_waker(&pipe.waker);
-                        let read = match stream.reader.poll_read_buf(&mut cx, &mut buf) {
+                        let heard = match stream.reader.poll_read_buf(&mut cx, &mut buf) {
                             Poll::Pending => return Next::Nothing,
-                            Poll::Ready(Ok(0)) => Err(Reason::Closed),
-                            Poll::Ready(Ok(read)) => Ok(read),
-                            Poll::Ready(Err(error)) => Err(Reason::Io(error.to_string())),
-                        };
-                        match read {
-                            Ok(read) => {
+                            Poll::Ready(Ok(read)) if read > 0 => {
                                 self.now = self.clock.now();
                                 pipe.large = true;
-                                if let Some(Heard::Message(message)) =
-                                    stream.session.read_large(self.now, read)
-                                {
-                                    return Next::Message(message);
-                                }
-                                continue;
+                                Ok(stream.session.read_large(self.now, read))
                             }
+                            Poll::Ready(Ok(_)) => Err(Reason::Closed),
+                            Poll::Ready(Err(error)) => Err(Reason::Io(error.to_string())),
+                        };
+                        match heard {
+                            Ok(heard) => heard,
                             Err(reason) => {
                                 self.lose(slot, reason);
                                 return Next::Nothing;
                             }
                         }
-                    }
-                    if self.scratch.is_empty() {
-                        self.scratch = self.spare.pop().unwrap_or_else(|| vec![0; READ]);
-                    }
-                    // Behind a large message the next one's header, and little that is copied.
-                    let room = if std::mem::take(&mut pipe.large) {
-                        self.scratch.get_mut(..HEADERS).unwrap_or_default()
                     } else {
-                        &mut self.scratch[..]
-                    };
-                    let mut buf = ReadBuf::new(room);
-                    let mut cx = Context::from_waker(&pipe.waker);
-                    let filled = match stream.reader.poll_read(&mut cx, &mut buf) {
-                        Poll::Pending => {
-                            // What has come may have led to an answer: READY, PONG.
-                            self.touch(slot);
+                        if self.scratch.is_empty() {
+                            self.scratch = self.spare.pop().unwrap_or_else(|| vec![0; READ]);
+                        }
+                        // Behind a large message the next one's header, and little that is copied.
+                        let room = if std::mem::take(&mut pipe.large) {
+                            self.scratch.get_mut(..HEADERS).unwrap_or_default()
+                        } else {
+                            &mut self.scratch[..]
+                        };
+                        let mut buf = ReadBuf::new(room);
+                        let mut cx = Context::from_waker(&pipe.waker);
+                        let filled = match stream.reader.poll_read(&mut cx, &mut buf) {
+                            Poll::Pending => {
+                                // What has come may have led to an answer: READY, PONG.
+                                self.touch(slot);
+                                return Next::Nothing;
+                            }
+                            Poll::Ready(Ok(())) => buf.filled().len(),
+                            Poll::Ready(Err(error)) => {
+                                self.end(slot, Reason::Io(error.to_string()));
+                                return Next::Nothing;
+                            }
+                        };
+                        if filled == 0 {
+                            self.end(slot, Reason::Closed);
                             return Next::Nothing;
                         }
-                        Poll::Ready(Ok(())) => buf.filled().len(),
-                        Poll::Ready(Err(error)) => {
-                            self.end(slot, Reason::Io(error.to_string()));
-                            return Next::Nothing;
+                        self.now = self.clock.now();
+                        let mut input = self.scratch.get(..filled).unwrap_or_default();
+                        if let Some(tap) = &self.options.tap {
+                            tap.bytes(pipe.connection, true, input);
                         }
-                    };
-                    if filled == 0 {
-                        self.end(slot, Reason::Closed);
-                        return Next::Nothing;
+                        let heard = stream.session.receive(self.now, &mut input);
+                        let left = input.len();
+                        if left > SMALL_REST {
+                            pipe.rest = std::mem::take(&mut self.scratch);
+                            (pipe.at, pipe.end) = (filled - left, filled);
+                        } else if left > 0 {
+                            pipe.rest = input.to_vec();
+                            (pipe.at, pipe.end) = (0, left);
+                        }
+                        heard
                     }
-                    self.now = self.clock.now();
-                    let mut input = self.scratch.get(..filled).unwrap_or_default();
-                    if let Some(tap) = &self.options.tap {
-                        tap.bytes(pipe.connection, true, input);
-                    }
-                    let heard = stream.session.receive(self.now, &mut input);
-                    let left = input.len();
-                    if left > SMALL_REST {
-                        pipe.rest = std::mem::take(&mut self.scratch);
-                        (pipe.at, pipe.end) = (filled - left, filled);
-                    } else if left > 0 {
-                        pipe.rest = input.to_vec();
-                        (pipe.at, pipe.end) = (0, left);
-                    }
-                    heard
                 }
             };
             match heard {

@@ -1,6 +1,6 @@
 //! PLAIN and CURVE: who gets in, and what nobody else can read or change.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
 use proptest::prelude::*;
 use scale0::security::curve::{KeyPair, SecretKey};
 use scale0::security::{self, Credentials, Security, User, Verdict};
@@ -360,6 +360,55 @@ fn sealed_messages_arrive_as_they_were_in_any_pieces() {
         assert!(pair.a.messages() == sent, "in steps of {step}");
         assert_eq!(pair.a.session.partial() + pair.b.session.partial(), 0);
     }
+}
+
+/// Bytes to a session as a socket gives them: where the session wants them, if it says so.
+fn read_in_place(end: &mut End, mut bytes: &[u8]) -> Result<Vec<Message>, Error> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let heard = if let Some(mut place) = end.session.large() {
+            let (head, tail) = bytes.split_at(place.remaining_mut().min(bytes.len()).min(30_000));
+            place.put_slice(head);
+            bytes = tail;
+            end.session.read_large(end.now, head.len())?
+        } else {
+            let (head, tail) = bytes.split_at(bytes.len().min(1000));
+            let mut left = head;
+            let heard = end.session.receive(end.now, &mut left)?;
+            bytes = &bytes[bytes.len() - tail.len() - left.len()..];
+            heard
+        };
+        match heard {
+            None => {}
+            Some(Heard::Message(message)) => messages.push(message),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    Ok(messages)
+}
+
+#[test]
+fn large_sealed_messages_may_be_read_to_where_they_stay() {
+    for mut pair in [shaken(plain()), shaken(curve())] {
+        let sent = shapes();
+        for message in &sent {
+            let (now, parts) = (pair.a.now, Piece::Parts(message));
+            pair.a.session.send(now, &[parts]).unwrap();
+        }
+        let said = pair.a.drain();
+        assert!(read_in_place(&mut pair.b, &said) == Ok(sent));
+        assert_eq!(pair.b.session.partial(), 0);
+    }
+    let mut pair = shaken(curve());
+    let large = Message::single(&[7; 100_000]);
+    let now = pair.a.now;
+    pair.a.session.send(now, &[Piece::Parts(&large)]).unwrap();
+    let mut said = pair.a.drain();
+    *said.last_mut().unwrap() ^= 1;
+    let sealed = security::Error::Sealed { command: "MESSAGE" };
+    assert_eq!(read_in_place(&mut pair.b, &said), Err(sealed.into()));
+    assert!(!pair.b.session.is_open() && pair.b.session.large().is_none());
+    assert_eq!(pair.b.session.partial(), 0);
 }
 
 #[test]

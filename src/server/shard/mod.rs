@@ -1,28 +1,31 @@
 //! One thread's share of the server: the broker and the connections it talks to. All of it is
 //! reached from one stack frame; nothing here waits, except the task that ends each turn.
 
-use std::cell::RefCell;
+mod acts;
+mod place;
+mod turn;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::future::poll_fn;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{Config, admin, descriptors, log};
-use crate::auth::{self, Authenticator, REVIEW, Request};
+use crate::auth::{Authenticator, Request};
 use crate::broker::{Access, Action, Broker, Event, PeerId, Query};
 use crate::limits::Limits;
-use crate::net::{Address, Allowance, Clock, Pending, Ticket, WriteHalf, entropy};
-use crate::protocol::{self, Answer, Name, Notice, Return, Status};
-use crate::security::{Credentials, Security, User, Verdict};
-use crate::session::{self, Heard, Heartbeat, Session};
-use crate::time::{Time, earliest};
-use crate::wire::{Message, Piece, SocketType};
+use crate::net::{Address, Allowance, Clock, Pending, WriteHalf, entropy};
+use crate::protocol;
+use crate::security::{Credentials, Security, Verdict};
+use crate::session::{self, Heard, Session};
+use crate::time::Time;
+use crate::wire::{Message, SocketType};
+
+use place::Place;
+pub(super) use place::{Connection, End};
+pub(super) use turn::turns;
 
 /// See the [module's description](self).
 #[derive(Debug)]
@@ -60,90 +63,6 @@ pub(super) struct Shard {
     /// The connection that the broker is just told of as lost, for the log.
     lost: Option<(PeerId, Address)>,
     drained: bool,
-}
-
-#[derive(Debug, Default)]
-struct Place {
-    generation: u32,
-    connection: Option<Box<Connection>>,
-}
-
-/// A connection that the shard talks to.
-#[derive(Debug)]
-pub(super) struct Connection {
-    id: PeerId,
-    address: Address,
-    pub(super) session: Session,
-    pub(super) writer: WriteHalf,
-    kind: SocketType,
-    /// As whom the peer was let in.
-    user: Option<User>,
-    /// What it has shown, until somebody says whether it may come in.
-    pub(super) asks: Option<Credentials>,
-    pending: Option<Ticket>,
-    /// Stands in the list of those to write.
-    dirty: bool,
-    /// The stream takes no more for now.
-    pub(super) blocked: bool,
-    /// Not to be read for now; what was read already is kept here.
-    pub(super) held: bool,
-    rest: Vec<u8>,
-    /// The broker knows that too much waits for it.
-    full: bool,
-    /// Commands that its session ignored, as far as they are in the totals.
-    ignored: u64,
-    /// The timer that counts.
-    scheduled: Option<Time>,
-    /// Its part of `buffered`.
-    counted: usize,
-    /// Wakes its task.
-    pub(super) waker: Option<Waker>,
-    pub(super) end: Option<End>,
-}
-
-/// Why a connection is over.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The peer closed it.
-    Eof,
-    /// The stream broke.
-    Io(std::io::Error),
-    /// The session found a reason.
-    Session(session::Error),
-    /// The broker wants it closed.
-    Broker,
-    /// It made place for newer ones before its handshake was done.
-    Evicted,
-    /// Whoever let it in would not do so any more.
-    Revoked,
-    /// It held the most of what there was too much of.
-    Memory,
-    /// The server is done.
-    Shutdown,
-    /// Its task panicked.
-    Panic,
-}
-
-impl End {
-    /// Whether the peer was cut for taking too little, giving no sign, or holding too much.
-    fn is_cut(&self) -> bool {
-        use session::Error::{OutboxFull, Silent, Stalled, Trickle};
-        match self {
-            Self::Memory => true,
-            Self::Session(error) => {
-                matches!(
-                    error,
-                    Stalled { .. } | OutboxFull { .. } | Silent | Trickle { .. }
-                )
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether there is something left to say.
-    pub(super) fn lingers(&self) -> bool {
-        matches!(self, Self::Session(_) | Self::Broker | Self::Shutdown)
-    }
 }
 
 impl Shard {
@@ -354,31 +273,6 @@ impl Shard {
         self.touched(id);
     }
 
-    /// Cuts those off who would not be let in any more.
-    fn review(&mut self, now: Time) {
-        let Some(authenticator) = self.authenticator.clone() else {
-            return;
-        };
-        if self.review_at.is_none_or(|at| at > now) {
-            return;
-        }
-        self.review_at = Some(now + REVIEW);
-        let revoked: Vec<PeerId> = self
-            .connections
-            .iter()
-            .filter_map(|place| place.connection.as_deref())
-            .filter(|connection| {
-                let user = connection.user.as_ref();
-                user.is_some_and(|user| !auth::stays(&*authenticator, user))
-            })
-            .map(|connection| connection.id)
-            .collect();
-        for id in revoked {
-            self.totals.revoked += 1;
-            self.finish(id, End::Revoked);
-        }
-    }
-
     fn heard(&mut self, now: Time, id: PeerId, heard: Heard) {
         match heard {
             Heard::Asks(credentials) => {
@@ -427,123 +321,6 @@ impl Shard {
         self.actions = actions;
     }
 
-    fn act(&mut self, now: Time, action: Action) {
-        match action {
-            Action::Assign {
-                peer,
-                dialect,
-                task,
-            } => {
-                self.send(peer, |session| {
-                    protocol::assign(dialect, &task, |pieces| session.send(now, pieces))
-                });
-            }
-            Action::Answer {
-                peer,
-                back,
-                service,
-                answer,
-            } => self.answer(now, peer, &back, &service, &answer),
-            Action::Cancel {
-                peer,
-                dialect,
-                token,
-            } => self.send(peer, |session| {
-                protocol::cancel(dialect, token, |pieces| session.send(now, pieces))
-                    .unwrap_or(Ok(()))
-            }),
-            Action::Tell {
-                peer,
-                dialect,
-                notice,
-            } => self.send(peer, |session| {
-                // What waits for it already is sign of life enough.
-                if matches!(notice, Notice::Beat { .. }) && session.waiting() > 0 {
-                    return Ok(());
-                }
-                protocol::notify(dialect, &notice, |pieces| session.send(now, pieces))
-                    .unwrap_or(Ok(()))
-            }),
-            Action::Query {
-                peer,
-                back,
-                service,
-                query,
-            } => {
-                let body = self.report(query);
-                let answer = Answer::Reply {
-                    code: Status::OK.code(),
-                    partial: false,
-                    ms: 0,
-                    properties: Bytes::new(),
-                    body,
-                };
-                self.answer(now, peer, &back, &service, &answer);
-            }
-            Action::Watch { peer, on } => {
-                if let Some(connection) = self.connection(peer) {
-                    connection.session.watch(now, on.then_some(BUSY_HEARTBEAT));
-                    self.touched(peer);
-                }
-            }
-            Action::Gauge { peer } => {
-                if let Some(connection) = self.connection(peer) {
-                    connection.full = true;
-                    self.touched(peer);
-                }
-            }
-            Action::Hold { peer, on } => self.hold(now, peer, on),
-            Action::Close { peer } => self.finish(peer, End::Broker),
-            Action::Drained => {
-                self.drained = true;
-                self.wake_turn();
-            }
-            Action::Note(fact) if self.gate.passes(&fact, now) => {
-                let address = log::subject(&fact).and_then(|id| self.address(id));
-                log::fact(&fact, address);
-            }
-            Action::Note(_) => {}
-        }
-    }
-
-    fn answer(&mut self, now: Time, peer: PeerId, back: &Return, service: &Name, answer: &Answer) {
-        let substitute = match (answer, &self.majordomo_error_body) {
-            (Answer::Error { status, .. }, Some(body)) => {
-                Some(body.replace("{code}", &status.code().to_string()))
-            }
-            _ => None,
-        };
-        let silence = substitute.as_ref().map(String::as_bytes);
-        self.send(peer, |session| {
-            let send = |pieces: &[Piece<'_>]| session.send(now, pieces);
-            protocol::answer(back, service, answer, silence, send).unwrap_or(Ok(()))
-        });
-    }
-
-    /// Lets something be put into a connection's outbox.
-    fn send(&mut self, id: PeerId, put: impl FnOnce(&mut Session) -> Result<(), session::Error>) {
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        match put(&mut connection.session) {
-            Ok(()) => self.touched(id),
-            Err(error @ session::Error::OutboxFull { .. }) => self.finish(id, End::Session(error)),
-            // Its session is over; its task will say so.
-            Err(_) => {}
-        }
-    }
-
-    fn hold(&mut self, now: Time, id: PeerId, on: bool) {
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        connection.held = on;
-        connection.session.reading(now, !on);
-        if let Some(waker) = &connection.waker {
-            waker.wake_by_ref();
-        }
-    }
-
     /// What was read of a connection before it was held back.
     pub(super) fn take_rest(&mut self, id: PeerId) -> Vec<u8> {
         self.connection(id)
@@ -584,21 +361,6 @@ impl Shard {
             self.weed();
         }
         self.wake_turn();
-    }
-
-    /// Throws timers away that do not count any more, once there are many: a peer whose every PING
-    /// states a shorter TTL leaves one behind each time.
-    fn weed(&mut self) {
-        let live = self.connections.len() - self.free.len();
-        if self.timers.len() <= live * 4 + SPARE_TIMERS {
-            return;
-        }
-        let mut timers = std::mem::take(&mut self.timers);
-        timers.retain(|Reverse((at, id))| {
-            let connection = self.connection(*id);
-            connection.is_some_and(|connection| connection.scheduled == Some(*at))
-        });
-        self.timers = timers;
     }
 
     #[cfg(test)]
@@ -661,13 +423,6 @@ impl Shard {
         Some(connection)
     }
 
-    /// Where a peer is, or was if it is just being lost.
-    fn address(&mut self, id: PeerId) -> Option<Address> {
-        let lost = self.lost.filter(|(lost, _)| *lost == id);
-        let here = self.connection(id).map(|connection| connection.address);
-        here.or(lost.map(|(_, address)| address))
-    }
-
     /// Other rules hold from now on.
     pub(super) fn replace_access(&mut self, access: Arc<Access>) {
         let now = self.clock.now();
@@ -682,183 +437,6 @@ impl Shard {
         self.decide(now, Event::Drain { limit });
         self.wake_turn();
     }
-
-    fn report(&mut self, query: Query) -> Message {
-        if let Some((_, report)) = self.reports.iter().find(|(given, _)| *given == query) {
-            return report.clone();
-        }
-        let snapshot = self.broker.snapshot();
-        let address = |id: PeerId| {
-            let connection = self
-                .connections
-                .get(id.place as usize)?
-                .connection
-                .as_deref()?;
-            Some(connection.address)
-        };
-        let now = self.clock.now();
-        let totals = admin::Totals {
-            connections: self.open,
-            buffered: self.buffered,
-            ..self.totals
-        };
-        let report = Message::single(&admin::report(query, &snapshot, &totals, now, address));
-        self.reports.push((query, report.clone()));
-        report
-    }
-
-    /// Does what time demands.
-    fn wake_due(&mut self, now: Time) {
-        self.review(now);
-        if self.broker.deadline().is_some_and(|at| at <= now) {
-            self.decide(now, Event::Woke);
-        }
-        while let Some(&Reverse((at, id))) = self.timers.peek()
-            && at <= now
-        {
-            self.timers.pop();
-            let Some(connection) = self.connection(id) else {
-                continue;
-            };
-            if connection.scheduled != Some(at) {
-                continue;
-            }
-            connection.scheduled = None;
-            match connection.session.wake(now) {
-                Ok(()) => self.touched(id),
-                Err(error) => self.finish(id, End::Session(error)),
-            }
-        }
-    }
-
-    /// Writes what has come together in this turn, one call per connection.
-    fn flush(&mut self, now: Time) {
-        while !self.dirty.is_empty() {
-            for id in std::mem::take(&mut self.dirty) {
-                self.write(now, id);
-            }
-        }
-        self.reports.clear();
-        self.broker.set_outside(self.buffered);
-    }
-
-    fn write(&mut self, now: Time, id: PeerId) {
-        let most = self.limits.worker_outbox;
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        connection.dirty = false;
-        if connection.end.is_some() {
-            return;
-        }
-        let before = connection.session.waiting();
-        let flushed = connection.writer.flush(now, &mut connection.session);
-        let waiting = connection.session.waiting();
-        let full = if connection.full {
-            waiting > most / 2
-        } else {
-            waiting > most
-        };
-        let changed = std::mem::replace(&mut connection.full, full) != full;
-        match flushed {
-            Ok(done) => {
-                connection.blocked = !done;
-                if !done && let Some(waker) = &connection.waker {
-                    waker.wake_by_ref();
-                }
-            }
-            Err(error) => self.finish(id, End::Io(error)),
-        }
-        self.totals.bytes_out += before.saturating_sub(waiting) as u64;
-        if changed {
-            self.decide(now, Event::Full { peer: id, full });
-        }
-        self.touched(id);
-    }
-
-    /// Over the bound of everything, the connection with the largest unfinished message goes;
-    /// small ones would not help, and are most likely good.
-    fn relieve(&mut self) {
-        if self.buffered + self.broker.held() <= self.limits.held {
-            return;
-        }
-        let sizes = self.connections.iter().filter_map(|place| {
-            let connection = place.connection.as_deref()?;
-            connection
-                .end
-                .is_none()
-                .then(|| (connection.session.partial(), connection.id))
-        });
-        if let Some((size, id)) = sizes.max_by_key(|(size, _)| *size)
-            && size >= READ
-        {
-            self.finish(id, End::Memory);
-        }
-    }
-
-    fn next_wake(&self) -> Option<Time> {
-        let review = self.review_at.filter(|_| self.open > 0);
-        let due = earliest(self.broker.deadline(), review);
-        earliest(due, self.timers.peek().map(|Reverse((at, _))| *at))
-    }
-
-    /// Ends every connection, once everything is said.
-    fn close_all(&mut self) {
-        let all: Vec<PeerId> = self
-            .connections
-            .iter()
-            .filter_map(|place| Some(place.connection.as_ref()?.id))
-            .collect();
-        for id in all {
-            self.finish(id, End::Shutdown);
-        }
-    }
-}
-
-/// The task that ends each turn: it runs after the connections that were ready, does what time
-/// demands, and writes. Done when the broker is drained and all streams are closed.
-pub(super) async fn turns(shard: Rc<RefCell<Shard>>) {
-    let clock = shard.borrow().clock;
-    let sleep = tokio::time::sleep(Duration::ZERO);
-    tokio::pin!(sleep);
-    let mut armed = None;
-    let mut closing = None;
-    poll_fn(move |cx: &mut Context<'_>| {
-        loop {
-            let mut shard = shard.borrow_mut();
-            let now = shard.clock.now();
-            shard.wake_due(now);
-            shard.flush(now);
-            shard.relieve();
-            if shard.drained {
-                let since = *closing.get_or_insert_with(|| {
-                    shard.close_all();
-                    now
-                });
-                if shard.open == 0 || since + LINGER * 2 <= now {
-                    return Poll::Ready(());
-                }
-            }
-            shard.turn = Some(cx.waker().clone());
-            let mut next = shard.next_wake();
-            if let Some(since) = closing {
-                next = earliest(next, Some(since + LINGER * 2));
-            }
-            drop(shard);
-            let Some(at) = next else {
-                return Poll::Pending;
-            };
-            if armed != Some(at) {
-                armed = Some(at);
-                sleep.as_mut().reset(clock.instant(at));
-            }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            armed = None;
-        }
-    })
-    .await;
 }
 
 fn ip_of(address: Address) -> Option<IpAddr> {
@@ -868,15 +446,7 @@ fn ip_of(address: Address) -> Option<IpAddr> {
     }
 }
 
-/// Timers that do not count are not looked for below this.
-const SPARE_TIMERS: usize = 64;
 /// Bytes per read.
 const READ: usize = 64 << 10;
-/// A busy worker is asked every 2 s whether its process lives, and has 6 s to answer.
-const BUSY_HEARTBEAT: Heartbeat = Heartbeat {
-    interval: Duration::from_secs(2),
-    timeout: Duration::from_secs(6),
-    ttl: Duration::ZERO,
-};
 /// How long a connection that is over may take for its last words.
 pub(super) const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,212 @@
+//! The end of each turn: what time demands, and all that is to be written, in one call per
+//! connection.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::{End, LINGER, READ, Shard};
+use crate::auth::{self, REVIEW};
+use crate::broker::{Event, PeerId};
+use crate::time::{Time, earliest};
+
+/// The task that ends each turn: it runs after the connections that were ready, does what time
+/// demands, and writes. Done when the broker is drained and all streams are closed.
+pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
+    let clock = shard.borrow().clock;
+    let sleep = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(sleep);
+    let mut armed = None;
+    let mut closing = None;
+    poll_fn(move |cx: &mut Context<'_>| {
+        loop {
+            let mut shard = shard.borrow_mut();
+            let now = shard.clock.now();
+            shard.wake_due(now);
+            shard.flush(now);
+            shard.relieve();
+            if shard.drained {
+                let since = *closing.get_or_insert_with(|| {
+                    shard.close_all();
+                    now
+                });
+                if shard.open == 0 || since + LINGER * 2 <= now {
+                    return Poll::Ready(());
+                }
+            }
+            shard.turn = Some(cx.waker().clone());
+            let mut next = shard.next_wake();
+            if let Some(since) = closing {
+                next = earliest(next, Some(since + LINGER * 2));
+            }
+            drop(shard);
+            let Some(at) = next else {
+                return Poll::Pending;
+            };
+            if armed != Some(at) {
+                armed = Some(at);
+                sleep.as_mut().reset(clock.instant(at));
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            armed = None;
+        }
+    })
+    .await;
+}
+
+impl Shard {
+    /// Does what time demands.
+    fn wake_due(&mut self, now: Time) {
+        self.review(now);
+        if self.broker.deadline().is_some_and(|at| at <= now) {
+            self.decide(now, Event::Woke);
+        }
+        while let Some(&Reverse((at, id))) = self.timers.peek()
+            && at <= now
+        {
+            self.timers.pop();
+            let Some(connection) = self.connection(id) else {
+                continue;
+            };
+            if connection.scheduled != Some(at) {
+                continue;
+            }
+            connection.scheduled = None;
+            match connection.session.wake(now) {
+                Ok(()) => self.touched(id),
+                Err(error) => self.finish(id, End::Session(error)),
+            }
+        }
+    }
+
+    /// Cuts those off who would not be let in any more.
+    fn review(&mut self, now: Time) {
+        let Some(authenticator) = self.authenticator.clone() else {
+            return;
+        };
+        if self.review_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.review_at = Some(now + REVIEW);
+        let revoked: Vec<PeerId> = self
+            .connections
+            .iter()
+            .filter_map(|place| place.connection.as_deref())
+            .filter(|connection| {
+                let user = connection.user.as_ref();
+                user.is_some_and(|user| !auth::stays(&*authenticator, user))
+            })
+            .map(|connection| connection.id)
+            .collect();
+        for id in revoked {
+            self.totals.revoked += 1;
+            self.finish(id, End::Revoked);
+        }
+    }
+
+    /// Throws timers away that do not count any more, once there are many: a peer whose every PING
+    /// states a shorter TTL leaves one behind each time.
+    pub(super) fn weed(&mut self) {
+        let live = self.connections.len() - self.free.len();
+        if self.timers.len() <= live * 4 + SPARE_TIMERS {
+            return;
+        }
+        let mut timers = std::mem::take(&mut self.timers);
+        timers.retain(|Reverse((at, id))| {
+            let connection = self.connection(*id);
+            connection.is_some_and(|connection| connection.scheduled == Some(*at))
+        });
+        self.timers = timers;
+    }
+
+    /// Writes what has come together in this turn, one call per connection.
+    fn flush(&mut self, now: Time) {
+        while !self.dirty.is_empty() {
+            for id in std::mem::take(&mut self.dirty) {
+                self.write(now, id);
+            }
+        }
+        self.reports.clear();
+        self.broker.set_outside(self.buffered);
+    }
+
+    fn write(&mut self, now: Time, id: PeerId) {
+        let most = self.limits.worker_outbox;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.dirty = false;
+        if connection.end.is_some() {
+            return;
+        }
+        let before = connection.session.waiting();
+        let flushed = connection.writer.flush(now, &mut connection.session);
+        let waiting = connection.session.waiting();
+        let full = if connection.full {
+            waiting > most / 2
+        } else {
+            waiting > most
+        };
+        let changed = std::mem::replace(&mut connection.full, full) != full;
+        match flushed {
+            Ok(done) => {
+                connection.blocked = !done;
+                if !done && let Some(waker) = &connection.waker {
+                    waker.wake_by_ref();
+                }
+            }
+            Err(error) => self.finish(id, End::Io(error)),
+        }
+        self.totals.bytes_out += before.saturating_sub(waiting) as u64;
+        if changed {
+            self.decide(now, Event::Full { peer: id, full });
+        }
+        self.touched(id);
+    }
+
+    /// Over the bound of everything, the connection with the largest unfinished message goes;
+    /// small ones would not help, and are most likely good.
+    fn relieve(&mut self) {
+        if self.buffered + self.broker.held() <= self.limits.held {
+            return;
+        }
+        let sizes = self.connections.iter().filter_map(|place| {
+            let connection = place.connection.as_deref()?;
+            connection
+                .end
+                .is_none()
+                .then(|| (connection.session.partial(), connection.id))
+        });
+        if let Some((size, id)) = sizes.max_by_key(|(size, _)| *size)
+            && size >= READ
+        {
+            self.finish(id, End::Memory);
+        }
+    }
+
+    fn next_wake(&self) -> Option<Time> {
+        let review = self.review_at.filter(|_| self.open > 0);
+        let due = earliest(self.broker.deadline(), review);
+        earliest(due, self.timers.peek().map(|Reverse((at, _))| *at))
+    }
+
+    /// Ends every connection, once everything is said.
+    fn close_all(&mut self) {
+        let all: Vec<PeerId> = self
+            .connections
+            .iter()
+            .filter_map(|place| Some(place.connection.as_ref()?.id))
+            .collect();
+        for id in all {
+            self.finish(id, End::Shutdown);
+        }
+    }
+}
+
+/// Timers that do not count are not looked for below this.
+const SPARE_TIMERS: usize = 64;

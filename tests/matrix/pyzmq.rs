@@ -41,7 +41,7 @@ async fn hold(
 ) {
     // libzmq's REQ takes the user that its own ZAP handler names for a part of the reply, and
     // closes: two of libzmq's cannot do it either.
-    if theirs == Req && mechanism == Mechanism::PlainClient {
+    if theirs == Req && matches!(mechanism, Mechanism::PlainClient | Mechanism::CurveClient) {
         return;
     }
     let Some(python) = Python::find() else {

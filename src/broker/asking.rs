@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::access::Right;
 use super::peer::Bound;
+use super::queue::Owner;
 use super::task::{Key, Stage, Task, cost};
-use super::{Action, Broker, Due, Fact, PeerId, Query, text_body};
+use super::{Action, Broker, Due, Fact, Overflow, PeerId, Query, text_body};
 use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status};
 
 impl Bound {
@@ -62,10 +63,12 @@ impl Broker {
         if let Some(bound) = bound {
             // Majordomo has no word for "not now": what has been read is taken on, and no more
             // is read. A worker's connection must be read, for its replies.
-            if ask.back.dialect == Dialect::Scale0 {
+            let is_worker = self.peer(id).is_none_or(|peer| peer.worker.is_some());
+            let can_be_told = ask.back.dialect == Dialect::Scale0;
+            if can_be_told && (is_worker || self.config.overflow == Overflow::Refuse) {
                 return self.refuse(id, ask, bound.status(), bound.text());
             }
-            if self.peer(id).is_none_or(|peer| peer.worker.is_some()) {
+            if is_worker {
                 self.counters.dropped += 1;
                 return;
             }
@@ -94,8 +97,14 @@ impl Broker {
             return (cost > limits.queue_bytes).then_some(Bound::Everything);
         };
         let service = self.services.get(number)?;
-        let full = service.queue.len() >= limits.queue_tasks
-            || service.queued_bytes + cost > limits.queue_bytes;
+        let owner = Owner {
+            client: id,
+            priority: ask.priority,
+        };
+        let (most, most_bytes) = (limits.queue_tasks, limits.queue_bytes);
+        let full = service.queue.len() >= most
+            || service.queue.bytes() + cost > most_bytes
+            || (service.queue).is_crowded(&self.lines, owner, cost, most, most_bytes);
         (full && service.ready.is_empty()).then_some(Bound::Service(number))
     }
 
@@ -386,7 +395,7 @@ impl Broker {
         let bytes = self.config.limits.queue_bytes;
         while let Some(service) = self.services.get_mut(number)
             && service.queue.len() <= most - most / 4
-            && service.queued_bytes <= bytes - bytes / 4
+            && service.queue.bytes() <= bytes - bytes / 4
             && let Some(id) = service.paused.pop_front()
         {
             if self.resume(id)

@@ -30,6 +30,8 @@ pub struct Config {
     pub suspect_after: Duration,
     /// How long a suspect worker may stay silent before it is given up.
     pub suspect_time: Duration,
+    /// What happens to a task that would break a bound.
+    pub overflow: Overflow,
     /// What a refused client is told to wait.
     pub retry_after: Duration,
     /// Who may do what; none lets everybody do everything. What holds later is told with
@@ -37,6 +39,18 @@ pub struct Config {
     pub access: Option<Arc<Access>>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What happens to the task of an S0 client that would break a bound. Majordomo has no word for
+/// "not now": its clients are always held back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Overflow {
+    /// It is answered with 503 or 429 at once, and can safely be asked again.
+    Refuse,
+    /// It is taken on, and no more is read from its connection until there is room: whoever is on
+    /// the other end of it waits, as with any slow ZeroMQ peer. A worker's connection is always
+    /// read, for its replies; a task that comes over one is refused.
+    Block,
 }
 
 impl Default for Config {
@@ -52,6 +66,7 @@ impl Default for Config {
             majordomo_promise: Duration::from_millis(2500),
             suspect_after: Duration::from_secs(5),
             suspect_time: Duration::from_secs(60),
+            overflow: Overflow::Refuse,
             retry_after: Duration::from_secs(1),
             access: None,
             limits: Limits::default(),

@@ -44,7 +44,7 @@ impl Broker {
         }
         while let Some(service) = self.services.get(number)
             && service.workers == 0
-            && let Some(first) = service.queue.first()
+            && let Some(first) = service.queue.oldest()
             && let Some(task) = self.tasks.get(first)
             && task.arrived.max(service.empty_since) + self.config.wait_for_worker <= self.now
         {
@@ -71,7 +71,7 @@ impl Broker {
         }
         let Some(first) = service
             .queue
-            .first()
+            .oldest()
             .and_then(|first| self.tasks.get(first))
         else {
             return;

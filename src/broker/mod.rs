@@ -24,6 +24,7 @@ mod fact;
 mod lease;
 mod offering;
 mod peer;
+mod queue;
 mod replying;
 mod rights;
 mod service;
@@ -32,7 +33,7 @@ mod task;
 mod turn;
 
 pub use access::{Access, Right, Rule, Who, Wildcard, WildcardError, is_anonymous};
-pub use config::Config;
+pub use config::{Config, Overflow};
 pub use fact::{Counters, Fact, Leaving};
 pub use peer::PeerId;
 pub use snapshot::{ServiceState, Snapshot, WorkerState};
@@ -46,6 +47,7 @@ use crate::table::Table;
 use deadline::Deadlines;
 use draining::Drain;
 use peer::Peer;
+use queue::Lines;
 use service::Services;
 use task::Tasks;
 
@@ -206,8 +208,10 @@ pub struct Broker {
     peers: Vec<Option<Peer>>,
     services: Services,
     tasks: Tasks,
-    /// Places of tasks, in their service's queue or with their worker.
-    lines: Chains,
+    /// Places of tasks in their services' queues.
+    lines: Lines,
+    /// Places of tasks with their workers.
+    loads: Chains,
     /// Which worker (by its peer's place) a seat belongs to.
     seats: Table<u32>,
     /// Places of seats in the ready lists.
@@ -251,7 +255,8 @@ impl Broker {
             peers: Vec::new(),
             services: Services::default(),
             tasks: Tasks::new(seed),
-            lines: Chains::default(),
+            lines: Lines::default(),
+            loads: Chains::default(),
             seats: Table::default(),
             ready: Chains::default(),
             deadlines: Deadlines::default(),

@@ -266,10 +266,10 @@ impl Broker {
             why,
             tasks: worker.tasks.len(),
         });
-        let mut tasks: Vec<u32> = self.lines.iter(&worker.tasks).collect();
+        let mut tasks: Vec<u32> = self.loads.iter(&worker.tasks).collect();
         let mut chain = worker.tasks;
         for &task in &tasks {
-            self.lines.remove(&mut chain, task);
+            self.loads.remove(&mut chain, task);
         }
         if !tasks.is_empty() && stays {
             self.say(Action::Watch {
@@ -324,7 +324,7 @@ impl Broker {
                 service: name,
                 attempt: attempt + 1,
             });
-            self.line_up(number, true);
+            self.line_up(number);
             return true;
         }
         if attempt >= most {

@@ -79,7 +79,7 @@ impl Broker {
             .get_mut(id.place as usize)
             .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
         {
-            self.lines.remove(&mut worker.tasks, number);
+            self.loads.remove(&mut worker.tasks, number);
             worker.done += 1;
             idle = worker.tasks.is_empty();
         }

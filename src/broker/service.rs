@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::PeerId;
 use super::deadline::Handle;
+use super::queue::Queue;
 use crate::chain::Chain;
 use crate::protocol::Name;
 use crate::table::Table;
@@ -17,10 +18,8 @@ pub(super) struct Service {
     pub(super) workers: u32,
     /// Seats of the workers that have room, longest idle first. Empty while tasks wait.
     pub(super) ready: Chain,
-    /// Tasks that wait, in their turn.
-    pub(super) queue: Chain,
-    /// What they cost.
-    pub(super) queued_bytes: usize,
+    /// Tasks that wait.
+    pub(super) queue: Queue,
     /// Tasks with workers.
     pub(super) in_flight: u32,
     /// When the last worker left, or the service was first asked for.
@@ -56,8 +55,7 @@ impl Services {
             name: name.clone(),
             workers: 0,
             ready: Chain::default(),
-            queue: Chain::default(),
-            queued_bytes: 0,
+            queue: Queue::default(),
             in_flight: 0,
             empty_since: now,
             timer: None,

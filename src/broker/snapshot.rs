@@ -44,7 +44,9 @@ pub struct ServiceState {
     pub queued: usize,
     /// What they cost, in bytes.
     pub queued_bytes: usize,
-    /// How long the first of them has waited.
+    /// Clients that wait, each counted once for each of its priorities.
+    pub lines: usize,
+    /// How long the oldest of them has waited.
     pub oldest: Duration,
     /// Tasks with workers.
     pub in_flight: usize,
@@ -121,14 +123,15 @@ impl Broker {
     fn service_state(&self, service: &super::service::Service) -> ServiceState {
         let first = service
             .queue
-            .first()
+            .oldest()
             .and_then(|first| self.tasks.get(first));
         ServiceState {
             name: service.name.clone(),
             workers: service.workers as usize,
             ready: service.ready.len(),
             queued: service.queue.len(),
-            queued_bytes: service.queued_bytes,
+            queued_bytes: service.queue.bytes(),
+            lines: service.queue.lines(),
             oldest: first
                 .map(|task| self.now.since(task.arrived))
                 .unwrap_or_default(),

@@ -1,7 +1,9 @@
 //! Whose turn it is: the queues of waiting tasks, the lists of ready workers, and how the two
 //! meet. While tasks wait for a service, no worker stands ready for it.
 
-use super::peer::Worker;
+use std::cmp::Reverse;
+
+use super::queue::{Owner, Turn};
 use super::task::Stage;
 use super::{Action, Broker};
 use crate::protocol::Assignment;
@@ -27,7 +29,7 @@ impl Broker {
         task.attempt += 1;
         service.in_flight += 1;
         worker.told = now;
-        self.lines.push_back(&mut worker.tasks, number);
+        self.loads.push_back(&mut worker.tasks, number);
         let dialect = worker.dialect();
         let begins = worker.tasks.len() == 1;
         if begins && dialect.is_majordomo() {
@@ -95,10 +97,13 @@ impl Broker {
     pub(super) fn settle(&mut self, place: u32) {
         let most = self.config.limits.worker_tasks;
         loop {
-            let Some(worker) = self.peer_at(place).and_then(|peer| peer.with_room(most)) else {
+            if self
+                .peer_at(place)
+                .is_none_or(|peer| peer.with_room(most).is_none())
+            {
                 return self.stand_down(place);
-            };
-            let Some(number) = self.longest_waiting(worker) else {
+            }
+            let Some(number) = self.next_for(place) else {
                 return self.stand_ready(place);
             };
             self.hand_over(number, place);
@@ -115,18 +120,22 @@ impl Broker {
             self.expire(number);
             return false;
         }
-        self.dequeue(number);
+        self.leave_queue(number, true);
         self.assign(number, place);
         true
     }
 
-    /// Among the first tasks of the worker's queues the one that came first.
-    fn longest_waiting(&self, worker: &Worker) -> Option<u32> {
-        let heads = worker
-            .seats
-            .iter()
-            .filter_map(|seat| self.services.get(seat.service)?.queue.first());
-        heads.min_by_key(|number| self.tasks.get(*number).map(|task| (task.arrived, *number)))
+    /// Among the tasks whose turn it is in the worker's queues one of the highest level, and of
+    /// those the one that has been the first of its client's line for longest: not the one that
+    /// came first, or else a client with many tasks in one queue would have all turns.
+    fn next_for(&mut self, place: u32) -> Option<u32> {
+        let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
+        let peer = self.peers.get(place as usize)?.as_ref()?;
+        let turns = (peer.worker.as_ref()?.seats.iter())
+            .filter_map(|seat| services.get_mut(seat.service)?.queue.turn(lines, now));
+        turns
+            .min_by_key(|turn| (Reverse(turn.level), turn.since, turn.task))
+            .map(|turn| turn.task)
     }
 
     /// Puts a worker at the end of its services' ready lists.
@@ -167,34 +176,42 @@ impl Broker {
         }
     }
 
-    /// Puts a task that is in no chain at the end of its service's queue. There is no worker
-    /// with room for it.
+    /// Puts a task that is in no chain into its service's queue. There is no worker with room
+    /// for it.
     pub(super) fn enqueue(&mut self, number: u32) {
-        self.line_up(number, false);
+        self.line_up(number);
         if let Some(service) = self.tasks.get(number).map(|task| task.service) {
             self.await_workers(service);
         }
     }
 
-    pub(super) fn line_up(&mut self, number: u32, at_head: bool) {
+    /// The same, whoever has room. A task that was started before comes first.
+    pub(super) fn line_up(&mut self, number: u32) {
         let Some(task) = self.tasks.get(number) else {
             return;
         };
         let Some(service) = self.services.get_mut(task.service) else {
             return;
         };
-        if at_head {
-            self.lines.push_front(&mut service.queue, number);
+        let Some(asker) = &task.asker else {
+            return;
+        };
+        let owner = Owner {
+            client: asker.peer,
+            priority: task.priority,
+        };
+        let (queue, lines, now) = (&mut service.queue, &mut self.lines, self.now);
+        if task.attempt > 0 {
+            queue.push_again(lines, now, owner, number, task.cost);
         } else {
-            self.lines.push_back(&mut service.queue, number);
+            queue.push(lines, now, owner, number, task.cost);
         }
-        service.queued_bytes += task.cost;
     }
 
     /// Lets ready workers take what waits, each in its turn.
     pub(super) fn dispatch(&mut self, number: u32) {
-        while let Some(service) = self.services.get(number)
-            && let Some(task) = service.queue.first()
+        while let Some(service) = self.services.get_mut(number)
+            && let Some(Turn { task, .. }) = service.queue.turn(&mut self.lines, self.now)
             && let Some(seat) = service.ready.first()
             && let Some(&place) = self.seats.get(seat)
         {
@@ -204,15 +221,22 @@ impl Broker {
         }
     }
 
-    /// Takes a task out of its queue.
+    /// Takes a task out of its queue that waits no longer.
     pub(super) fn dequeue(&mut self, number: u32) {
-        let Some(task) = self.tasks.get(number) else {
+        self.leave_queue(number, false);
+    }
+
+    fn leave_queue(&mut self, number: u32, served: bool) {
+        let Some(index) = self.tasks.get(number).map(|task| task.service) else {
             return;
         };
-        let (cost, index) = (task.cost, task.service);
         if let Some(service) = self.services.get_mut(index) {
-            self.lines.remove(&mut service.queue, number);
-            service.queued_bytes -= cost;
+            let (queue, lines, now) = (&mut service.queue, &mut self.lines, self.now);
+            if served {
+                queue.serve(lines, now, number);
+            } else {
+                queue.remove(lines, now, number);
+            }
         }
         self.resume_for_service(index);
     }

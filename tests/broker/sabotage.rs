@@ -504,3 +504,19 @@ fn right_client_anothers_body_is_seen() {
         Some(vec![changed])
     });
 }
+
+#[test]
+fn turns_a_task_that_overtakes_an_earlier_one_of_its_client_is_seen() {
+    caught(Promise::Turns, |turns, index, action| {
+        let tasks = turns[index].actions.iter_mut().skip(action);
+        let mut of_ann = tasks.filter_map(|action| match action {
+            Action::Assign { task, .. } if task.body.first()?.starts_with(b"ann ") => Some(task),
+            _ => None,
+        });
+        let (Some(first), Some(second)) = (of_ann.next(), of_ann.next()) else {
+            return false;
+        };
+        std::mem::swap(&mut first.body, &mut second.body);
+        true
+    });
+}

@@ -94,6 +94,7 @@ fn tables(report: &Value) -> String {
             "service",
             "queued",
             "queued_bytes",
+            "lines",
             "oldest_ms",
             "in_flight",
             "workers",

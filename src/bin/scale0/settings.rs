@@ -69,6 +69,10 @@ pub(crate) struct Settings {
     /// How long a worker that is not trusted may stay silent [default: 1m]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) suspect_time: Option<Span>,
+    /// What happens to tasks beyond a limit: `refuse` answers them with an error, `block` reads no more from their client
+    /// until there is room [default: refuse]
+    #[arg(long, value_name = "HOW", help_heading = "Timing and behaviour")]
+    pub(crate) overflow: Option<Overflow>,
     /// What refused clients are told to wait [default: 1s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) retry_after: Option<Span>,
@@ -151,6 +155,16 @@ pub(crate) struct Settings {
     pub(crate) log_format: Option<Format>,
 }
 
+/// See [`scale0::broker::Overflow`].
+#[derive(Clone, Copy, Debug, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Overflow {
+    /// Answered with an error at once
+    Refuse,
+    /// Their client is not read until there is room
+    Block,
+}
+
 /// One endpoint, or a list of them.
 fn endpoints<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Endpoint>, D::Error> {
     #[derive(Deserialize)]
@@ -194,7 +208,7 @@ impl Settings {
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
-            mdp_error_body suspect_after suspect_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
+            mdp_error_body suspect_after suspect_time overflow retry_after drain_timeout handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
             max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
@@ -270,6 +284,13 @@ impl Settings {
         set(
             &mut broker.suspect_time,
             self.suspect_time.map(|Span(span)| span),
+        );
+        set(
+            &mut broker.overflow,
+            self.overflow.map(|overflow| match overflow {
+                Overflow::Refuse => scale0::broker::Overflow::Refuse,
+                Overflow::Block => scale0::broker::Overflow::Block,
+            }),
         );
         set(
             &mut broker.retry_after,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use scale0::broker::{Access, Action, Config, Event, Fact, PeerId, Right, Snapshot};
+use scale0::broker::{Access, Action, Config, Event, Fact, Overflow, PeerId, Right, Snapshot};
 use scale0::protocol::{
     Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Offer, Reading, Reply, Return,
     Status, Word,
@@ -28,6 +28,8 @@ pub(crate) enum Promise {
     OneStart,
     RightClient,
     Rights,
+    /// A client's tasks in their order, what is important first.
+    Turns,
     /// No idle hands, balanced books, no surprises.
     Order,
 }
@@ -90,6 +92,8 @@ struct Task {
     back: Return,
     service: Name,
     idempotent: bool,
+    priority: u8,
+    arrived: Time,
     deadline: Time,
     at: At,
     attempts: u16,
@@ -319,6 +323,8 @@ impl Checker {
             back: ask.back.clone(),
             service: ask.service.clone(),
             idempotent: ask.idempotent,
+            priority: ask.priority,
+            arrived: self.now,
             deadline: self.now + ttl,
             at: At::Door,
             attempts: 0,
@@ -657,6 +663,7 @@ impl Checker {
             idlest.map(|(id, _)| id)
         );
         self.taken_on(index)?;
+        self.in_turn(index, id)?;
         let task = &mut self.tasks[index];
         task.at = At::Worker(id);
         task.attempts += 1;
@@ -671,6 +678,38 @@ impl Checker {
         {
             worker.holding.insert(given.token, index);
             worker.since = rank;
+        }
+        Ok(())
+    }
+
+    /// A task leaves its queue: not before an earlier one of its client, and not before a more
+    /// important one unless it has waited a second for each level between.
+    fn in_turn(&self, index: usize, to: PeerId) -> Checked {
+        let task = &self.tasks[index];
+        let offers = |service: &Name| {
+            self.worker(to)
+                .is_some_and(|worker| worker.offers.iter().any(|offer| offer.service == *service))
+        };
+        let waited = self.now.since(task.arrived).as_secs();
+        for (other, rival) in self.tasks.iter().enumerate() {
+            if other == index || rival.at != At::Queue {
+                continue;
+            }
+            let same = rival.peer == task.peer
+                && rival.service == task.service
+                && rival.priority == task.priority;
+            let fresh = task.attempts == 0 && rival.attempts == 0;
+            must!(
+                !(same && fresh) || index < other,
+                Turns,
+                "{rival:?} came before {task:?}"
+            );
+            let above = u64::from(rival.priority.saturating_sub(task.priority));
+            must!(
+                waited >= above || !offers(&rival.service),
+                Turns,
+                "{rival:?} is more important than {task:?}"
+            );
         }
         Ok(())
     }
@@ -706,7 +745,9 @@ impl Checker {
         let busy = self.eligible(&task.service).next().is_none();
         let limits = &self.config.limits;
         let within = ours <= limits.client_tasks && !(busy && waiting > limits.queue_tasks);
-        let told = task.back.dialect == Dialect::Scale0;
+        let worker = self.worker(task.peer).is_some();
+        let told = task.back.dialect == Dialect::Scale0
+            && (worker || self.config.overflow == Overflow::Refuse);
         if !within && !told {
             self.due.beyond = Some(task.peer);
         }
@@ -1012,7 +1053,10 @@ impl Checker {
         let held = self.peers.values().filter(|peer| peer.held).count();
         for service in &snapshot.services {
             let of_this = |task: &&Task| task.at == At::Queue && task.service == service.name;
-            let beyond = |task: &&Task| task.attempts > 0 || task.back.dialect.is_majordomo();
+            let beyond = |task: &&Task| {
+                let blocks = self.config.overflow == Overflow::Block;
+                task.attempts > 0 || blocks || task.back.dialect.is_majordomo()
+            };
             let beyond = self.tasks.iter().filter(of_this).filter(beyond).count();
             must!(
                 service.queued <= limits.queue_tasks + beyond,

@@ -62,6 +62,7 @@ impl Player {
                 id,
                 ttl_ms,
                 idempotent,
+                priority,
                 bytes,
             } => {
                 let mut back = way_back(peer, id);
@@ -77,7 +78,7 @@ impl Player {
                     service: service(asked),
                     ttl: Duration::from_millis(if ours { ttl_ms } else { 0 }),
                     idempotent: idempotent && ours,
-                    priority: 4,
+                    priority: if ours { priority } else { 4 },
                     properties: Bytes::new(),
                     body: self.body("task", bytes),
                 };

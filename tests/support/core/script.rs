@@ -2,7 +2,7 @@
 //! person can read. What a number means is the player's to say.
 
 use proptest::prelude::*;
-use scale0::broker::{Access, Config};
+use scale0::broker::{Access, Config, Overflow};
 use scale0::limits::Limits;
 use scale0::protocol::Name;
 use scale0::security::User;
@@ -21,6 +21,7 @@ pub(crate) enum Step {
         id: u64,
         ttl_ms: u64,
         idempotent: bool,
+        priority: u8,
         bytes: usize,
     },
     Cancel {
@@ -99,9 +100,9 @@ fn step() -> impl Strategy<Value = Step> {
     let service = || prop_oneof![4 => 0..2u8, 1 => 0..SERVICES];
     let bytes = || prop_oneof![4 => 0..20usize, 1 => 100..900usize];
     prop_oneof![
-        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), bytes()).prop_map(
-            |(peer, service, id, ttl_ms, idempotent, bytes)| Step::Ask {
-                peer, service, id, ttl_ms, idempotent, bytes
+        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(), bytes()).prop_map(
+            |(peer, service, id, ttl_ms, idempotent, priority, bytes)| Step::Ask {
+                peer, service, id, ttl_ms, idempotent, priority, bytes
             }
         ),
         2 => (peer(), 0..4u64).prop_map(|(peer, id)| Step::Cancel { peer, id }),
@@ -143,6 +144,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn priority() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => Just(4u8), 1 => 1..8u8]
+}
+
 fn ttl() -> impl Strategy<Value = u64> {
     prop_oneof![2 => Just(0u64), 1 => 1..200u64, 2 => 200..9000u64]
 }
@@ -157,9 +162,11 @@ pub(crate) fn tight() -> impl Strategy<Value = Config> {
         1..5usize,
         1..6usize,
     );
-    (limits, 1..4u16).prop_map(
-        |((queue, client, bytes, names, services, at_once), max_attempts)| Config {
+    let overflow = prop_oneof![Just(Overflow::Refuse), Just(Overflow::Block)];
+    (limits, 1..4u16, overflow).prop_map(
+        |((queue, client, bytes, names, services, at_once), max_attempts, overflow)| Config {
             max_attempts,
+            overflow,
             limits: Limits {
                 queue_tasks: queue,
                 queue_bytes: bytes / 2,

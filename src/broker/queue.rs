@@ -1,0 +1,596 @@
+//! The tasks that wait for one service, and whose turn it is.
+//!
+//! One client's tasks of one priority stand in a line, first come, first served. Lines of one
+//! level take turns by what their tasks cost (deficit round robin, Shreedhar and Varghese 1995), so
+//! that a client with a thousand tasks delays another's by one turn, not by a thousand. The level
+//! is the priority, and rises by one for each second that a line's first task has been its first:
+//! what is unimportant waits long, but not for ever.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::PeerId;
+use crate::chain::{Chain, Chains};
+use crate::table::Table;
+use crate::time::Time;
+
+/// See the [module's description](self).
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    len: usize,
+    bytes: usize,
+    by_owner: HashMap<Owner, u32>,
+    /// Lines in their turns, by level.
+    rounds: [Chain; LEVELS],
+    /// Lines in the order in which they are due to be looked at, whether they have risen.
+    rising: Chain,
+    /// Tasks in the order in which they came; those that come again stand in front.
+    ages: Chain,
+}
+
+/// What all queues together keep of lines and of tasks.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    table: Table<Line>,
+    /// By the task's number.
+    waiting: Vec<Waiting>,
+    tasks: Chains,
+    ages: Chains,
+    rounds: Chains,
+    rising: Chains,
+}
+
+/// Whose line it is: a connection, for everything that comes over one has one reader, and a
+/// priority from 1 to 7.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Owner {
+    pub(super) client: PeerId,
+    pub(super) priority: u8,
+}
+
+#[derive(Debug)]
+struct Line {
+    owner: Owner,
+    tasks: Chain,
+    bytes: usize,
+    /// What it may still spend in this turn, or has saved up for its first task.
+    deficit: u32,
+    level: usize,
+    /// Since when its first task is the first.
+    since: Time,
+    /// When it was last looked at.
+    seen: Time,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    line: u32,
+    bytes: usize,
+}
+
+/// A task whose turn it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Turn {
+    pub(super) task: u32,
+    /// Of its line: 0 to 6.
+    pub(super) level: usize,
+    /// Since when it is the first of its line.
+    pub(super) since: Time,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What its tasks cost, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Clients that wait, each counted once for each of its priorities.
+    pub(super) fn lines(&self) -> usize {
+        self.by_owner.len()
+    }
+
+    /// The task that has waited longest.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        self.ages.first()
+    }
+
+    /// Puts a task of so many bytes at the end of its owner's line.
+    pub(super) fn push(
+        &mut self,
+        lines: &mut Lines,
+        now: Time,
+        owner: Owner,
+        task: u32,
+        bytes: usize,
+    ) {
+        let number = self.enter(lines, now, owner, task, bytes);
+        lines.ages.push_back(&mut self.ages, task);
+        if let Some(line) = lines.table.get_mut(number) {
+            lines.tasks.push_back(&mut line.tasks, task);
+        }
+    }
+
+    /// Puts a task that was started before in front, and its owner's line in front of its level.
+    pub(super) fn push_again(
+        &mut self,
+        lines: &mut Lines,
+        now: Time,
+        owner: Owner,
+        task: u32,
+        bytes: usize,
+    ) {
+        let number = self.enter(lines, now, owner, task, bytes);
+        lines.ages.push_front(&mut self.ages, task);
+        let price = price(bytes);
+        if let Some(line) = lines.table.get_mut(number) {
+            lines.tasks.push_front(&mut line.tasks, task);
+            line.deficit = line.deficit.max(price);
+            if let Some(round) = self.rounds.get_mut(line.level) {
+                lines.rounds.remove(round, number);
+                lines.rounds.push_front(round, number);
+            }
+        }
+    }
+
+    /// Counts a task in; the number of its line.
+    fn enter(
+        &mut self,
+        lines: &mut Lines,
+        now: Time,
+        owner: Owner,
+        task: u32,
+        bytes: usize,
+    ) -> u32 {
+        let number = match self.by_owner.get(&owner) {
+            Some(&number) => number,
+            None => self.open(lines, now, owner),
+        };
+        self.len += 1;
+        self.bytes += bytes;
+        if let Some(line) = lines.table.get_mut(number) {
+            line.bytes += bytes;
+        }
+        lines.note(
+            task,
+            Waiting {
+                line: number,
+                bytes,
+            },
+        );
+        number
+    }
+
+    fn open(&mut self, lines: &mut Lines, now: Time, owner: Owner) -> u32 {
+        let level = base(owner);
+        let number = lines.table.insert(Line {
+            owner,
+            tasks: Chain::default(),
+            bytes: 0,
+            deficit: 0,
+            level,
+            since: now,
+            seen: now,
+        });
+        self.by_owner.insert(owner, number);
+        if let Some(round) = self.rounds.get_mut(level) {
+            lines.rounds.push_back(round, number);
+        }
+        lines.rising.push_back(&mut self.rising, number);
+        number
+    }
+
+    /// Whose turn it is. Asked again without a change it says the same.
+    pub(super) fn turn(&mut self, lines: &mut Lines, now: Time) -> Option<Turn> {
+        self.rise(lines, now);
+        let (level, round) = self
+            .rounds
+            .iter_mut()
+            .enumerate()
+            .rfind(|(_, round)| !round.is_empty())?;
+        loop {
+            let number = round.first()?;
+            let alone = round.len() == 1;
+            let line = lines.table.get_mut(number)?;
+            let task = line.tasks.first()?;
+            let price = price(lines.waiting.get(task as usize)?.bytes);
+            if line.deficit < price {
+                // Who is alone need not save up for it.
+                line.deficit = if alone { price } else { line.deficit + QUANTUM };
+            }
+            if line.deficit >= price {
+                return Some(Turn {
+                    task,
+                    level,
+                    since: line.since,
+                });
+            }
+            lines.rounds.remove(round, number);
+            lines.rounds.push_back(round, number);
+        }
+    }
+
+    /// Takes a task out whose turn it was.
+    pub(super) fn serve(&mut self, lines: &mut Lines, now: Time, task: u32) {
+        self.take(lines, now, task, true);
+    }
+
+    /// Takes a task out that waits no longer, wherever it stands.
+    pub(super) fn remove(&mut self, lines: &mut Lines, now: Time, task: u32) {
+        self.take(lines, now, task, false);
+    }
+
+    fn take(&mut self, lines: &mut Lines, now: Time, task: u32, served: bool) {
+        let Some(&Waiting {
+            line: number,
+            bytes,
+        }) = lines.waiting.get(task as usize)
+        else {
+            return;
+        };
+        let Some(line) = lines.table.get_mut(number) else {
+            return;
+        };
+        let was_first = line.tasks.first() == Some(task);
+        lines.tasks.remove(&mut line.tasks, task);
+        lines.ages.remove(&mut self.ages, task);
+        self.len -= 1;
+        self.bytes -= bytes;
+        line.bytes -= bytes;
+        if served {
+            line.deficit = line.deficit.saturating_sub(price(bytes));
+        }
+        let Some(next) = line.tasks.first() else {
+            return self.close(lines, number);
+        };
+        if !was_first {
+            return;
+        }
+        // Another task is the first now: its time begins.
+        (line.since, line.seen) = (now, now);
+        let former = std::mem::replace(&mut line.level, base(line.owner));
+        let next = lines
+            .waiting
+            .get(next as usize)
+            .map_or(0, |waiting| price(waiting.bytes));
+        let goes_back = former != line.level || served && line.deficit < next;
+        let level = line.level;
+        if goes_back {
+            self.walk(lines, number, former, level);
+        }
+        lines.rising.remove(&mut self.rising, number);
+        lines.rising.push_back(&mut self.rising, number);
+    }
+
+    /// Forgets a line without tasks.
+    fn close(&mut self, lines: &mut Lines, number: u32) {
+        let Some(line) = lines.table.remove(number) else {
+            return;
+        };
+        self.by_owner.remove(&line.owner);
+        if let Some(round) = self.rounds.get_mut(line.level) {
+            lines.rounds.remove(round, number);
+        }
+        lines.rising.remove(&mut self.rising, number);
+        if self.by_owner.is_empty() {
+            // A crowd has come and gone: give its memory back.
+            self.by_owner = HashMap::new();
+        }
+    }
+
+    /// Puts a line at the end of a level's round.
+    fn walk(&mut self, lines: &mut Lines, number: u32, from: usize, to: usize) {
+        if let Some(round) = self.rounds.get_mut(from) {
+            lines.rounds.remove(round, number);
+        }
+        if let Some(round) = self.rounds.get_mut(to) {
+            lines.rounds.push_back(round, number);
+        }
+    }
+
+    /// Lets lines rise that have waited for a second or more since they were last looked at.
+    fn rise(&mut self, lines: &mut Lines, now: Time) {
+        while let Some(number) = self.rising.first()
+            && let Some(line) = lines.table.get_mut(number)
+            && line.seen + STEP <= now
+        {
+            line.seen = now;
+            let steps = now.since(line.since).as_secs();
+            let steps = usize::try_from(steps).unwrap_or(LEVELS);
+            let to = (base(line.owner).saturating_add(steps)).min(LEVELS - 1);
+            let from = std::mem::replace(&mut line.level, to);
+            if from != to {
+                self.walk(lines, number, from, to);
+            }
+            lines.rising.remove(&mut self.rising, number);
+            lines.rising.push_back(&mut self.rising, number);
+        }
+    }
+
+    /// Whether another task of so many bytes would leave its owner too much of a queue that may
+    /// hold so many tasks and bytes: one line may take eight times what it leaves free (dynamic
+    /// thresholds, Choudhury and Hahne 1998). So some room is left for those who come later,
+    /// however few fill the rest.
+    pub(super) fn is_crowded(
+        &self,
+        lines: &Lines,
+        owner: Owner,
+        bytes: usize,
+        most_tasks: usize,
+        most_bytes: usize,
+    ) -> bool {
+        let free_tasks = most_tasks.saturating_sub(self.len);
+        let free_bytes = most_bytes.saturating_sub(self.bytes);
+        // What is far from full need not be looked at.
+        if free_tasks > most_tasks / SHARE && free_bytes > most_bytes / SHARE {
+            return false;
+        }
+        let line = self
+            .by_owner
+            .get(&owner)
+            .and_then(|number| lines.table.get(*number));
+        line.is_some_and(|line| {
+            line.tasks.len() >= SHARE.saturating_mul(free_tasks)
+                || line.bytes + bytes > SHARE.saturating_mul(free_bytes)
+        })
+    }
+}
+
+impl Lines {
+    fn note(&mut self, task: u32, waiting: Waiting) {
+        let place = task as usize;
+        if place >= self.waiting.len() {
+            self.waiting.resize(place + 1, Waiting::default());
+        }
+        if let Some(there) = self.waiting.get_mut(place) {
+            *there = waiting;
+        }
+    }
+}
+
+/// What a task costs its line: one for being there, and one for each 4 KiB.
+fn price(bytes: usize) -> u32 {
+    u32::try_from(1 + bytes / 4096).unwrap_or(u32::MAX)
+}
+
+/// The level at which a line begins.
+fn base(owner: Owner) -> usize {
+    usize::from(owner.priority).clamp(1, LEVELS) - 1
+}
+
+/// Priorities 1 to 7.
+const LEVELS: usize = 7;
+/// What a line gets in each round.
+const QUANTUM: u32 = 1;
+/// How long the first task of a line waits for each level that it rises.
+const STEP: Duration = Duration::from_secs(1);
+/// A line may take so many times what it leaves free.
+const SHARE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn owner(client: u32, priority: u8) -> Owner {
+        let client = PeerId {
+            place: client,
+            generation: 0,
+        };
+        Owner { client, priority }
+    }
+
+    /// A queue, and tasks by number with what they are.
+    #[derive(Default)]
+    struct Rig {
+        queue: Queue,
+        lines: Lines,
+        now: Time,
+        tasks: Vec<(Owner, usize)>,
+    }
+
+    impl Rig {
+        fn push(&mut self, owner: Owner, bytes: usize) -> u32 {
+            let task = u32::try_from(self.tasks.len()).unwrap();
+            self.tasks.push((owner, bytes));
+            self.queue
+                .push(&mut self.lines, self.now, owner, task, bytes);
+            task
+        }
+
+        fn serve(&mut self) -> Option<u32> {
+            let turn = self.queue.turn(&mut self.lines, self.now)?;
+            let again = self.queue.turn(&mut self.lines, self.now);
+            assert_eq!(again, Some(turn), "asked twice");
+            self.queue.serve(&mut self.lines, self.now, turn.task);
+            Some(turn.task)
+        }
+
+        fn rest(&mut self) -> Vec<u32> {
+            std::iter::from_fn(|| self.serve()).collect()
+        }
+
+        fn wait(&mut self, ms: u64) {
+            self.now = self.now + Duration::from_millis(ms);
+        }
+    }
+
+    #[test]
+    fn clients_take_turns_however_many_tasks_each_has() {
+        let mut rig = Rig::default();
+        for _ in 0..4 {
+            rig.push(owner(1, 4), 100);
+        }
+        let (b, c) = (rig.push(owner(2, 4), 100), rig.push(owner(3, 4), 100));
+        assert_eq!(rig.rest(), [0, b, c, 1, 2, 3]);
+        assert!(rig.queue.is_empty() && rig.queue.bytes() == 0 && rig.queue.lines() == 0);
+    }
+
+    #[test]
+    fn what_is_large_waits_for_as_many_turns_as_it_costs() {
+        let mut rig = Rig::default();
+        rig.push(owner(1, 4), 3 * 4096);
+        rig.push(owner(1, 4), 3 * 4096);
+        for _ in 0..8 {
+            rig.push(owner(2, 4), 10);
+        }
+        assert_eq!(rig.rest(), [2, 3, 4, 0, 5, 6, 7, 8, 1, 9]);
+    }
+
+    #[test]
+    fn a_higher_priority_goes_first_and_a_lower_one_rises_by_a_level_a_second() {
+        for (waited, order) in [(1900, [1, 2, 3, 0]), (2100, [1, 0, 2, 3])] {
+            let mut rig = Rig::default();
+            rig.push(owner(1, 2), 1);
+            for _ in 0..3 {
+                rig.push(owner(2, 4), 1);
+            }
+            rig.wait(waited);
+            assert_eq!(rig.rest(), order, "after {waited} ms");
+        }
+    }
+
+    #[test]
+    fn time_that_a_lines_former_first_task_waited_is_not_the_next_ones() {
+        let mut rig = Rig::default();
+        rig.push(owner(1, 2), 1);
+        let behind = rig.push(owner(1, 2), 1);
+        rig.wait(5000);
+        let other = rig.push(owner(2, 3), 1);
+        assert_eq!(rig.serve(), Some(0));
+        assert_eq!(rig.serve(), Some(other));
+        assert_eq!(rig.serve(), Some(behind));
+    }
+
+    #[test]
+    fn what_comes_again_comes_first() {
+        let mut rig = Rig::default();
+        rig.push(owner(1, 4), 1);
+        rig.push(owner(2, 4), 1);
+        rig.tasks.push((owner(3, 4), 9000));
+        let again = owner(3, 4);
+        rig.queue
+            .push_again(&mut rig.lines, rig.now, again, 2, 9000);
+        assert_eq!(rig.queue.oldest(), Some(2));
+        assert_eq!(rig.rest(), [2, 0, 1]);
+    }
+
+    #[test]
+    fn whoever_fills_a_queue_leaves_room_for_others() {
+        let mut rig = Rig::default();
+        let full = |rig: &Rig, client| {
+            let queue = &rig.queue;
+            queue.len() >= 900
+                || queue.is_crowded(&rig.lines, owner(client, 4), 1, 900, usize::MAX / SHARE)
+        };
+        for client in 0..3 {
+            while !full(&rig, client) {
+                rig.push(owner(client, 4), 1);
+            }
+        }
+        assert!((800..900).contains(&rig.queue.len()), "{}", rig.queue.len());
+        assert!(!full(&rig, 3), "no room for a newcomer");
+        // A queue that hardly holds anything is filled all the same.
+        let mut small = Rig::default();
+        for _ in 0..3 {
+            let (queue, lines) = (&small.queue, &small.lines);
+            assert!(!queue.is_crowded(lines, owner(0, 4), 1, 3, 1 << 20));
+            small.push(owner(0, 4), 1);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(u32, u8, usize),
+        Serve,
+        Remove(usize),
+        Wait(u64),
+    }
+
+    fn steps(priorities: std::ops::Range<u8>) -> impl Strategy<Value = Vec<Step>> {
+        let bytes = prop_oneof![3 => Just(1usize), 1 => 0..40_000usize];
+        let step = prop_oneof![
+            5 => (0..4u32, priorities, bytes).prop_map(|(c, p, b)| Step::Push(c, p, b)),
+            4 => Just(Step::Serve),
+            1 => (0..40usize).prop_map(Step::Remove),
+            1 => (0..1500u64).prop_map(Step::Wait),
+        ];
+        proptest::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        /// Books, order within a line, and that nothing unimportant goes before its time.
+        #[test]
+        fn lines_keep_their_order_and_levels_their_rank(steps in steps(1..8)) {
+            let mut rig = Rig::default();
+            let mut model: BTreeMap<(u32, u8), VecDeque<(u32, Time)>> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Push(client, priority, bytes) => {
+                        let task = rig.push(owner(client, priority), bytes);
+                        model.entry((client, priority)).or_default().push_back((task, rig.now));
+                    }
+                    Step::Serve => {
+                        let served = rig.serve();
+                        let waiting = model.values().map(VecDeque::len).sum::<usize>();
+                        prop_assert_eq!(served.is_some(), waiting > 0);
+                        let Some(task) = served else { continue };
+                        let of = rig.tasks[task as usize].0;
+                        let line = model.get_mut(&(of.client.place, of.priority)).unwrap();
+                        let (first, came) = line.pop_front().unwrap();
+                        prop_assert_eq!(first, task, "out of its line");
+                        let best = model.iter().filter(|(_, line)| !line.is_empty()).map(|((_, p), _)| *p).max();
+                        let above = best.unwrap_or(0).saturating_sub(of.priority);
+                        prop_assert!(rig.now.since(came).as_secs() >= u64::from(above), "before its time");
+                    }
+                    Step::Remove(nth) => {
+                        let all: Vec<_> = model.iter().flat_map(|(key, line)| line.iter().map(|(task, _)| (*key, *task))).collect();
+                        if let Some(&(key, task)) = all.get(nth) {
+                            rig.queue.remove(&mut rig.lines, rig.now, task);
+                            model.get_mut(&key).unwrap().retain(|(other, _)| *other != task);
+                        }
+                    }
+                    Step::Wait(ms) => rig.wait(ms),
+                }
+                let waiting: Vec<u32> = model.values().flatten().map(|(task, _)| *task).collect();
+                prop_assert_eq!(rig.queue.len(), waiting.len());
+                let bytes: usize = waiting.iter().map(|task| rig.tasks[*task as usize].1).sum();
+                prop_assert_eq!(rig.queue.bytes(), bytes);
+                prop_assert_eq!(rig.queue.lines(), model.values().filter(|line| !line.is_empty()).count());
+                prop_assert_eq!(rig.queue.oldest(), waiting.iter().min().copied());
+            }
+            rig.rest();
+            prop_assert!(rig.queue.is_empty() && rig.lines.table.len() == 0);
+        }
+
+        /// Between two lines that wait all the time, neither gets ahead by more than a task.
+        #[test]
+        fn lines_of_one_level_get_the_same(a in proptest::collection::vec(0..60_000usize, 40), b in proptest::collection::vec(0..60_000usize, 40)) {
+            let mut rig = Rig::default();
+            let most = a.iter().chain(&b).map(|bytes| price(*bytes)).max().unwrap();
+            for (a, b) in a.iter().zip(&b) {
+                rig.push(owner(1, 4), *a);
+                rig.push(owner(2, 4), *b);
+            }
+            let (mut spent, mut left) = ([0u32; 2], [40usize; 2]);
+            while left.iter().all(|left| *left > 0) {
+                let task = rig.serve().unwrap() as usize;
+                let (of, bytes) = rig.tasks[task];
+                let side = of.client.place as usize - 1;
+                spent[side] += price(bytes);
+                left[side] -= 1;
+                prop_assert!(spent[0].abs_diff(spent[1]) <= most, "{spent:?}");
+            }
+        }
+    }
+}

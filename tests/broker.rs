@@ -15,6 +15,8 @@ mod rig;
 
 #[path = "broker/majordomo.rs"]
 mod majordomo;
+#[path = "broker/names.rs"]
+mod names;
 #[path = "broker/queues.rs"]
 mod queues;
 #[path = "broker/rights.rs"]

@@ -50,7 +50,7 @@ impl Broker {
         if duplicate {
             return self.refuse(id, ask, Status::DUPLICATE, "a task of this id is under way");
         }
-        let known = self.services.find(&ask.service);
+        let known = self.services.resolve(&ask.service);
         if known.is_none() && self.services.awaited() >= self.config.limits.awaited_names {
             return self.refuse(
                 id,
@@ -115,9 +115,15 @@ impl Broker {
             stated => stated,
         };
         let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
-        let service = self.services.find_or_add(&ask.service, now);
+        let service = match self.services.resolve(&ask.service) {
+            Some(service) => service,
+            None => self.services.find_or_add(&ask.service, now),
+        };
+        let wildcard = self.services.get(service).is_some_and(|s| s.wildcard);
+        let asked = wildcard.then(|| Box::new(ask.service.clone()));
         let back = ask.back.clone();
-        let task = Task::new(ask, id, service, now, deadline);
+        let mut task = Task::new(ask, id, service, now, deadline);
+        task.asked = asked;
         self.held += task.cost;
         self.open += 1;
         let number = self.tasks.insert(task);
@@ -292,7 +298,7 @@ impl Broker {
                 }
                 let offered = self
                     .services
-                    .find(&asked)
+                    .resolve(&asked)
                     .and_then(|service| self.services.get(service));
                 let there = offered.is_some_and(|service| service.workers > 0);
                 return self.mmi(id, back, service, if there { "200" } else { "404" });

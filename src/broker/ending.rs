@@ -49,11 +49,7 @@ impl Broker {
         let Some(asker) = task.asker.take() else {
             return;
         };
-        let service = self
-            .services
-            .get(task.service)
-            .map(|service| service.name.clone())
-            .unwrap_or_default();
+        let service = self.task_name(number);
         self.open -= 1;
         match &answer {
             Answer::Error { status, .. } => self.failed(&service, *status),
@@ -161,6 +157,16 @@ impl Broker {
         }
         for peer in service.paused {
             self.resume(peer);
+        }
+    }
+
+    /// What a task's client asked for.
+    pub(super) fn task_name(&self, number: u32) -> Name {
+        let task = self.tasks.get(number);
+        match task.map(|task| (&task.asked, task.service)) {
+            Some((Some(asked), _)) => Name::clone(asked),
+            Some((None, service)) => self.service_name(service),
+            None => Name::default(),
         }
     }
 

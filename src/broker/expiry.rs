@@ -48,17 +48,19 @@ impl Broker {
             && let Some(task) = self.tasks.get(first)
             && task.arrived.max(service.empty_since) + self.config.wait_for_worker <= self.now
         {
-            if task.attempt == 0 {
-                self.give_up(first, Status::NO_SERVICE, "no worker offers this service");
-            } else {
-                self.give_up(
-                    first,
-                    Status::WORKER_LOST,
-                    "the worker was lost, and no other offers this service",
-                );
-            }
+            self.desert(first);
         }
         self.await_workers(number);
+    }
+
+    /// Gives up a waiting task that nobody offers to do.
+    pub(super) fn desert(&mut self, number: u32) {
+        if self.tasks.get(number).is_some_and(|task| task.attempt > 0) {
+            let text = "the worker was lost, and no other offers this service";
+            return self.give_up(number, Status::WORKER_LOST, text);
+        }
+        let text = "no worker offers this service";
+        self.give_up(number, Status::NO_SERVICE, text);
     }
 
     /// Sees to it that the tasks of a service without workers do not wait for ever.

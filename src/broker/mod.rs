@@ -22,6 +22,7 @@ mod ending;
 mod expiry;
 mod fact;
 mod lease;
+mod moving;
 mod offering;
 mod peer;
 mod queue;
@@ -38,7 +39,7 @@ pub use fact::{Counters, Fact, Leaving};
 pub use peer::PeerId;
 pub use snapshot::{ServiceState, Snapshot, WorkerState};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,6 +217,8 @@ pub struct Broker {
     seats: Table<u32>,
     /// Places of seats in the ready lists.
     ready: Chains,
+    /// Services to whose queues tasks have moved that nobody has had a chance to take.
+    moved: BTreeSet<u32>,
     deadlines: Deadlines<Due>,
     /// Tasks without an answer.
     open: usize,
@@ -259,6 +262,7 @@ impl Broker {
             loads: Chains::default(),
             seats: Table::default(),
             ready: Chains::default(),
+            moved: BTreeSet::new(),
             deadlines: Deadlines::default(),
             open: 0,
             held: 0,

@@ -43,7 +43,7 @@ impl Broker {
     fn join(&mut self, id: PeerId, announcement: Announcement) {
         let dialect = announcement.dialect;
         let (allowed, refused) = self.sift(id, &announcement);
-        if let Err((status, text)) = self.acceptable(&announcement.offers, &allowed, &[]) {
+        if let Err((status, text)) = self.acceptable(&announcement.offers, &allowed, &[], dialect) {
             return self.reject(id, dialect, status, text);
         }
         // Majordomo's workers have one service, and nothing to be without it.
@@ -90,7 +90,12 @@ impl Broker {
         };
         let former = worker.seats.clone();
         let (allowed, refused) = self.sift(id, &announcement);
-        if let Err((status, text)) = self.acceptable(&announcement.offers, &allowed, &former) {
+        if let Err((status, text)) = self.acceptable(
+            &announcement.offers,
+            &allowed,
+            &former,
+            announcement.dialect,
+        ) {
             return self.reject(id, announcement.dialect, status, text);
         }
         let services = allowed.iter().map(|offer| offer.service.clone()).collect();
@@ -109,6 +114,7 @@ impl Broker {
         announced: &[Offer],
         allowed: &[Offer],
         former: &[Seat],
+        dialect: Dialect,
     ) -> Result<(), (Status, String)> {
         let limit = self.config.limits.services;
         // How many others offer a service besides the one who speaks.
@@ -136,17 +142,22 @@ impl Broker {
                 return Err((Status::MALFORMED, text));
             }
         }
-        for offer in allowed {
-            let offered = self
-                .services
-                .find(&offer.service)
-                .is_some_and(|known| others(known) > 0);
-            if !offered {
+        for Wanted { name, .. } in wanted(dialect, allowed) {
+            let wildcard = is_wildcard(dialect, &name);
+            let known = match wildcard {
+                true => self.services.find_wildcard(&name),
+                false => self.services.find(&name),
+            };
+            if wildcard && known.is_none() && self.services.wildcards() >= WILDCARDS {
+                let text = format!(
+                    "service {name} is one wildcard too many for this broker, limit {WILDCARDS}"
+                );
+                return Err((Status::TOO_LARGE, text));
+            }
+            if !known.is_some_and(|known| others(known) > 0) {
                 let Some(left) = room.checked_sub(1) else {
-                    let text = format!(
-                        "service {} is one too many for this broker, limit {limit}",
-                        offer.service
-                    );
+                    let text =
+                        format!("service {name} is one too many for this broker, limit {limit}");
                     return Err((Status::TOO_LARGE, text));
                 };
                 room = left;
@@ -201,6 +212,7 @@ impl Broker {
             self.tell(id, dialect, Notice::Config(settings));
         }
         self.look_after(id.place);
+        self.serve_moved(&[id.place]);
         self.settle(id.place);
     }
 
@@ -212,26 +224,43 @@ impl Broker {
             return;
         };
         let former = worker.seats.clone();
+        let dialect = worker.dialect();
         self.stand_down(id.place);
-        let mut seats = Vec::with_capacity(offers.len());
-        for offer in offers {
-            let service = self.services.find_or_add(&offer.service, now);
+        let wanted = wanted(dialect, offers);
+        let mut seats = Vec::with_capacity(wanted.len());
+        let mut first = Vec::new();
+        for Wanted {
+            name,
+            by_version,
+            idempotent,
+        } in wanted
+        {
+            let service = match is_wildcard(dialect, &name) {
+                true => self.services.find_or_add_wildcard(&name, now),
+                false => self.services.find_or_add(&name, now),
+            };
             let node = match former.iter().find(|seat| seat.service == service) {
                 Some(seat) => seat.node,
                 None => {
-                    self.services.worker_joined(service);
+                    if self.services.worker_joined(service) {
+                        first.push(service);
+                    }
                     self.seats.insert(id.place)
                 }
             };
             seats.push(Seat {
                 service,
                 node,
-                idempotent: offer.idempotent,
+                idempotent,
+                by_version,
             });
         }
         let kept: BTreeSet<u32> = seats.iter().map(|seat| seat.service).collect();
         if let Some(worker) = self.worker_mut(id) {
             worker.seats = seats;
+        }
+        for service in first {
+            self.gather_waiting(service);
         }
         for seat in former.iter().filter(|seat| !kept.contains(&seat.service)) {
             self.vacate(*seat);
@@ -242,6 +271,7 @@ impl Broker {
     fn vacate(&mut self, seat: Seat) {
         self.seats.remove(seat.node);
         if self.services.worker_left(seat.service, self.now) {
+            self.move_on(seat.service);
             self.await_workers(seat.service);
         }
         self.tidy(seat.service);
@@ -293,22 +323,28 @@ impl Broker {
             self.vacate(*seat);
         }
         for service in waiting {
+            // Its last worker may have left it before this one did.
+            if self.services.get(service).is_some_and(|s| s.workers == 0) {
+                self.move_on(service);
+            }
             self.dispatch(service);
             self.await_workers(service);
         }
+        self.serve_moved(&[]);
     }
 
     /// A task whose worker is gone, and which is in no chain, is put at the head of its queue
     /// (then this is true) or comes to its end.
     fn orphan(&mut self, number: u32) -> bool {
         let most = self.config.max_attempts;
+        let name = self.task_name(number);
         let Some(task) = self.tasks.get_mut(number) else {
             return false;
         };
         if let Some(service) = self.services.get_mut(task.service) {
             service.in_flight -= 1;
         }
-        let (attempt, service) = (task.attempt, task.service);
+        let attempt = task.attempt;
         if task.asker.is_none() {
             self.discard(number);
             return false;
@@ -319,7 +355,6 @@ impl Broker {
             task.stage = Stage::Queued;
             self.drop_gathered(number);
             self.counters.retried += 1;
-            let name = self.service_name(service);
             self.note(Fact::TaskRetried {
                 service: name,
                 attempt: attempt + 1,
@@ -329,7 +364,6 @@ impl Broker {
         }
         if attempt >= most {
             self.counters.poisoned += 1;
-            let name = self.service_name(service);
             self.note(Fact::TaskPoisoned {
                 service: name,
                 attempts: attempt,
@@ -354,6 +388,48 @@ impl Broker {
         self.peer_mut(id)?.worker.as_deref_mut()
     }
 }
+
+/// A seat that follows from offers.
+struct Wanted {
+    name: Name,
+    /// It is not offered by its name, but by that of a version of it.
+    by_version: bool,
+    idempotent: bool,
+}
+
+/// What a worker that offers this serves: whoever offers a version serves the bare name too.
+fn wanted(dialect: Dialect, offers: &[Offer]) -> Vec<Wanted> {
+    let named = offers.iter().map(|offer| Wanted {
+        name: offer.service.clone(),
+        by_version: false,
+        idempotent: offer.idempotent,
+    });
+    let mut wanted: Vec<Wanted> = named.collect();
+    if dialect != Dialect::Scale0 {
+        return wanted;
+    }
+    let mut seen: BTreeSet<Name> = offers.iter().map(|offer| offer.service.clone()).collect();
+    for offer in offers {
+        if let Some(name) = offer.service.bare()
+            && seen.insert(name.clone())
+        {
+            wanted.push(Wanted {
+                name,
+                by_version: true,
+                idempotent: offer.idempotent,
+            });
+        }
+    }
+    wanted
+}
+
+/// Majordomo's names mean themselves, whatever characters are in them.
+pub(super) fn is_wildcard(dialect: Dialect, name: &Name) -> bool {
+    dialect == Dialect::Scale0 && name.is_wildcard()
+}
+
+/// Each task for a name that nobody offers is compared with all of them.
+const WILDCARDS: usize = 1000;
 
 /// A promise that can be kept and watched; zero is none.
 pub(super) fn clamp_promise(stated: Duration) -> Duration {

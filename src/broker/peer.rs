@@ -142,6 +142,8 @@ pub(super) struct Seat {
     /// Its node in the service's ready list.
     pub(super) node: u32,
     pub(super) idempotent: bool,
+    /// It is not offered by its name, but by that of a version of it.
+    pub(super) by_version: bool,
 }
 
 impl Worker {

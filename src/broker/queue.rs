@@ -102,6 +102,11 @@ impl Queue {
         self.ages.first()
     }
 
+    /// All tasks, those that have waited longest first.
+    pub(super) fn oldest_first(&self, lines: &Lines) -> impl Iterator<Item = u32> {
+        lines.ages.iter(&self.ages)
+    }
+
     /// Puts a task of so many bytes at the end of its owner's line.
     pub(super) fn push(
         &mut self,

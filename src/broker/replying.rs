@@ -108,8 +108,8 @@ impl Broker {
         self.counters.partials += 1;
         if !asker.back.whole {
             task.streamed = true;
-            let (peer, back, service) = (asker.peer, asker.back.clone(), task.service);
-            let service = self.service_name(service);
+            let (peer, back) = (asker.peer, asker.back.clone());
+            let service = self.task_name(number);
             self.drop_body(number);
             let Reply {
                 code,

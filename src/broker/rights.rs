@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{self, Access, Right};
+use super::peer::Worker;
 use super::{Broker, Fact, Leaving, PeerId};
 use crate::protocol::scale0::add_user;
 use crate::protocol::{
@@ -29,7 +30,13 @@ impl Broker {
         let Some(access) = &self.config.access else {
             return true;
         };
-        access.allows(self.user(id), right, service.as_bytes())
+        // A version is the service's own affair.
+        let bare = service.bare();
+        access.allows(
+            self.user(id),
+            right,
+            bare.as_ref().unwrap_or(service).as_bytes(),
+        )
     }
 
     /// Refuses what the rules do not allow; nothing of it was done.
@@ -116,15 +123,24 @@ impl Broker {
             .filter_map(|peer| Some((peer.id, peer.worker.as_deref()?.dialect())))
             .collect();
         // All of them first, so that no task goes from one that may not to another one.
-        let mut losses = Vec::new();
-        for &(id, dialect) in &workers {
-            let lost = self.unseat_forbidden(id);
-            if !lost.is_empty() {
-                losses.push((id, dialect, lost));
-            }
+        let losers = workers
+            .iter()
+            .filter(|(id, _)| !self.forfeited(*id).1.is_empty());
+        let losers: Vec<(PeerId, Dialect)> = losers.copied().collect();
+        for (id, _) in &losers {
+            self.stand_down(id.place);
         }
-        for (id, dialect, lost) in losses.iter().filter(|loss| !loss.1.is_majordomo()) {
+        let mut losses = Vec::new();
+        for &(id, dialect) in &losers {
+            losses.push((id, dialect, self.unseat_forbidden(id)));
+        }
+        let stay = losses.iter().filter(|loss| !loss.1.is_majordomo());
+        for (id, ..) in stay.clone() {
             self.note_change(*id);
+        }
+        let places: Vec<u32> = stay.map(|(id, ..)| id.place).collect();
+        self.serve_moved(&places);
+        for (id, dialect, lost) in losses.iter().filter(|loss| !loss.1.is_majordomo()) {
             self.refuse_offers(*id, *dialect, lost);
             self.settle(id.place);
         }
@@ -137,21 +153,22 @@ impl Broker {
         }
     }
 
+    /// What a worker offers and may offer still, and what it may no longer.
+    fn forfeited(&self, id: PeerId) -> (Vec<Name>, Vec<Name>) {
+        let held = self.worker(id).map(|worker| self.named(worker));
+        let held = held.unwrap_or_default().into_iter();
+        held.partition(|service| self.may(id, Right::Offer, service))
+    }
+
     /// Takes the seats from a worker that it may no longer have; tells their services.
     fn unseat_forbidden(&mut self, id: PeerId) -> Vec<Name> {
+        let (kept, lost) = self.forfeited(id);
         let Some(worker) = self.worker(id) else {
-            return Vec::new();
+            return lost;
         };
-        let seats = worker.seats.iter();
-        let held: Vec<Name> = seats.map(|seat| self.service_name(seat.service)).collect();
-        let (kept, lost): (Vec<Name>, Vec<Name>) = held
-            .into_iter()
-            .partition(|service| self.may(id, Right::Offer, service));
-        if !lost.is_empty() {
-            let mut offers = worker.announcement.offers.clone();
-            offers.retain(|offer| kept.contains(&offer.service));
-            self.place(id, &offers);
-        }
+        let mut offers = worker.announcement.offers.clone();
+        offers.retain(|offer| kept.contains(&offer.service));
+        self.place(id, &offers);
         lost
     }
 
@@ -163,11 +180,17 @@ impl Broker {
         let former = worker.seats.clone();
         let (allowed, _) = self.sift(id, &worker.announcement);
         // Beyond the bound of services it stays as it is until it announces something else.
-        if allowed.len() == former.len() || self.acceptable(&allowed, &allowed, &former).is_err() {
+        let dialect = worker.dialect();
+        if allowed.len() == self.named(worker).len()
+            || self
+                .acceptable(&allowed, &allowed, &former, dialect)
+                .is_err()
+        {
             return;
         }
         self.place(id, &allowed);
         self.note_change(id);
+        self.serve_moved(&[id.place]);
         self.settle(id.place);
     }
 
@@ -175,14 +198,19 @@ impl Broker {
         let Some(worker) = self.worker(id) else {
             return;
         };
-        let seats = worker.seats.iter();
-        let services = seats.map(|seat| self.service_name(seat.service)).collect();
+        let services = self.named(worker);
         let capacity = worker.announcement.capacity;
         self.note(Fact::WorkerChanged {
             peer: id,
             services,
             capacity,
         });
+    }
+
+    /// What it offers by name, as far as it may.
+    fn named(&self, worker: &Worker) -> Vec<Name> {
+        let seats = worker.seats.iter().filter(|seat| !seat.by_version);
+        seats.map(|seat| self.service_name(seat.service)).collect()
     }
 
     fn reason(&self, id: PeerId, right: Right, services: &str) -> String {

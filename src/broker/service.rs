@@ -1,6 +1,6 @@
 //! One service: the workers that are ready for it and the tasks that wait for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::PeerId;
 use super::deadline::Handle;
@@ -14,6 +14,8 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) name: Name,
+    /// It stands for all services that fit its name and that nobody offers by their own.
+    pub(super) wildcard: bool,
     /// Workers that offer it, ready or not.
     pub(super) workers: u32,
     /// Seats of the workers that have room, longest idle first. Empty while tasks wait.
@@ -37,6 +39,8 @@ pub(super) struct Service {
 pub(super) struct Services {
     table: Table<Service>,
     by_name: HashMap<Name, u32>,
+    /// Wildcards by what they are written like, the most specific of those that fit a name first.
+    wildcards: BTreeMap<(Vec<u8>, Name), u32>,
     /// Services that somebody offers.
     offered: usize,
 }
@@ -46,13 +50,59 @@ impl Services {
         self.by_name.get(name).copied()
     }
 
+    /// Where a task for this name belongs: with those who offer the very name, else with those who
+    /// offer the most specific wildcard that it fits, else where it is waited for. `None` if that is
+    /// nowhere yet.
+    pub(super) fn resolve(&self, name: &Name) -> Option<u32> {
+        let exact = self.find(name);
+        if exact.is_some_and(|service| self.is_offered(service)) {
+            return exact;
+        }
+        let mut fitting = self
+            .wildcards
+            .iter()
+            .filter(|((_, wildcard), service)| self.is_offered(**service) && wildcard.serves(name));
+        fitting.next().map(|(_, service)| *service).or(exact)
+    }
+
+    /// The wildcard of that name.
+    pub(super) fn find_wildcard(&self, name: &Name) -> Option<u32> {
+        self.wildcards.get(&(name.rank(), name.clone())).copied()
+    }
+
+    fn is_offered(&self, service: u32) -> bool {
+        self.get(service).is_some_and(|service| service.workers > 0)
+    }
+
+    /// Wildcards there are.
+    pub(super) fn wildcards(&self) -> usize {
+        self.wildcards.len()
+    }
+
     /// The service of that name, made if need be.
     pub(super) fn find_or_add(&mut self, name: &Name, now: Time) -> u32 {
         if let Some(service) = self.find(name) {
             return service;
         }
-        let service = self.table.insert(Service {
+        let service = self.add(name, false, now);
+        self.by_name.insert(name.clone(), service);
+        service
+    }
+
+    /// The wildcard of that name, made if need be.
+    pub(super) fn find_or_add_wildcard(&mut self, name: &Name, now: Time) -> u32 {
+        if let Some(service) = self.find_wildcard(name) {
+            return service;
+        }
+        let service = self.add(name, true, now);
+        self.wildcards.insert((name.rank(), name.clone()), service);
+        service
+    }
+
+    fn add(&mut self, name: &Name, wildcard: bool, now: Time) -> u32 {
+        self.table.insert(Service {
             name: name.clone(),
+            wildcard,
             workers: 0,
             ready: Chain::default(),
             queue: Queue::default(),
@@ -61,9 +111,7 @@ impl Services {
             timer: None,
             paused: VecDeque::new(),
             done: 0,
-        });
-        self.by_name.insert(name.clone(), service);
-        service
+        })
     }
 
     pub(super) fn get(&self, service: u32) -> Option<&Service> {
@@ -84,15 +132,24 @@ impl Services {
         if found.workers > 0 || !found.queue.is_empty() || found.in_flight > 0 {
             return None;
         }
-        self.by_name.remove(&found.name);
+        if found.wildcard {
+            self.wildcards
+                .remove(&(found.name.rank(), found.name.clone()));
+        } else {
+            self.by_name.remove(&found.name);
+        }
         self.table.remove(service)
     }
 
-    pub(super) fn worker_joined(&mut self, service: u32) {
-        if let Some(service) = self.table.get_mut(service) {
-            service.workers += 1;
-            self.offered += usize::from(service.workers == 1);
-        }
+    /// True if it is the first one.
+    pub(super) fn worker_joined(&mut self, service: u32) -> bool {
+        let Some(service) = self.table.get_mut(service) else {
+            return false;
+        };
+        service.workers += 1;
+        let first = service.workers == 1;
+        self.offered += usize::from(first);
+        first
     }
 
     /// True if it was the last one.

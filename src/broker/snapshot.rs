@@ -149,6 +149,7 @@ impl Broker {
             services: worker
                 .seats
                 .iter()
+                .filter(|seat| !seat.by_version)
                 .map(|seat| self.service_name(seat.service))
                 .collect(),
             capacity: worker.capacity(self.config.limits.worker_tasks),

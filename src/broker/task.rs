@@ -6,7 +6,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::PeerId;
 use super::deadline::Handle;
-use crate::protocol::{Ask, Id, Return};
+use crate::protocol::{Ask, Id, Name, Return};
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::{Builder, Message};
@@ -16,8 +16,10 @@ use crate::wire::{Builder, Message};
 pub(super) struct Task {
     /// Whom to answer. `None` once the client has its answer or is gone.
     pub(super) asker: Option<Asker>,
-    /// Number of the service.
+    /// Number of the service in whose queue it stands or stood last.
     pub(super) service: u32,
+    /// What was asked for, where that service is a wildcard.
+    pub(super) asked: Option<Box<Name>>,
     pub(super) stage: Stage,
     /// Half of the token; the other half is the task's place in the table.
     secret: u32,
@@ -82,6 +84,7 @@ impl Task {
                 back: ask.back,
             }),
             service,
+            asked: None,
             stage: Stage::Queued,
             secret: 0,
             attempt: 0,

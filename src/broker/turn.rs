@@ -56,13 +56,14 @@ impl Broker {
         if much {
             (peer.full, peer.given) = (true, 0);
         }
+        let asked = task.asked.as_deref();
         let assignment = Assignment {
             token,
             attempt: task.attempt,
             ttl: now.until(task.deadline),
             idempotent: task.idempotent,
             priority: task.priority,
-            service: service.name.clone(),
+            service: asked.unwrap_or(&service.name).clone(),
             properties: task.properties.clone(),
             body,
         };
@@ -111,7 +112,7 @@ impl Broker {
     }
 
     /// Gives a waiting task to the worker at `place`, which has room, unless its time is up.
-    fn hand_over(&mut self, number: u32, place: u32) -> bool {
+    pub(super) fn hand_over(&mut self, number: u32, place: u32) -> bool {
         if self
             .tasks
             .get(number)
@@ -128,7 +129,7 @@ impl Broker {
     /// Among the tasks whose turn it is in the worker's queues one of the highest level, and of
     /// those the one that has been the first of its client's line for longest: not the one that
     /// came first, or else a client with many tasks in one queue would have all turns.
-    fn next_for(&mut self, place: u32) -> Option<u32> {
+    pub(super) fn next_for(&mut self, place: u32) -> Option<u32> {
         let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
         let peer = self.peers.get(place as usize)?.as_ref()?;
         let turns = (peer.worker.as_ref()?.seats.iter())

@@ -7,6 +7,7 @@
 mod mdp01;
 mod mdp02;
 mod name;
+mod offered;
 pub mod scale0;
 mod status;
 mod zproto;

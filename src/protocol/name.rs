@@ -37,12 +37,20 @@ pub enum NameError {
         /// That byte.
         byte: u8,
     },
-    /// A character that is reserved.
-    #[error("service name holds `{mark}`, which is reserved for patterns and versions")]
+    /// A character that stands for other names, where one is wanted.
+    #[error("service name holds `{mark}`, which stands for any name and may only be offered")]
     Reserved {
         /// That character.
         mark: char,
     },
+    /// Not exactly one version, of at least one character, behind the name.
+    #[error("service name is not like `name@version`")]
+    Version,
+    /// Marks of a wildcard where they cannot stand.
+    #[error(
+        "`*` stands for a whole level between dots and `>` for all that follow, without a version: image.*, image.>"
+    )]
+    Wildcard,
 }
 
 impl Name {
@@ -62,7 +70,7 @@ impl Name {
     }
 
     /// A service's name as S0/1 allows it: 1 to 255 bytes of UTF-8 without spaces, control
-    /// characters and `;`. The marks `*`, `>` and `@` are reserved.
+    /// characters and `;`, perhaps with a version behind an `@`. The marks `*` and `>` are reserved.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -77,10 +85,11 @@ impl Name {
             let byte = found.encode_utf8(&mut utf8).bytes().next().unwrap_or(0);
             return Err(NameError::Forbidden { byte });
         }
-        match text.chars().find(|c| matches!(c, '*' | '>' | '@')) {
-            Some(mark) => Err(NameError::Reserved { mark }),
-            None => Ok(Self::new(bytes)),
+        if let Some(mark) = text.chars().find(|c| matches!(c, '*' | '>')) {
+            return Err(NameError::Reserved { mark });
         }
+        check_version(bytes)?;
+        Ok(Self::new(bytes))
     }
 
     /// A service's name as Majordomo peers may use it: 1 to 255 bytes without control characters.
@@ -121,6 +130,17 @@ impl Name {
         [&b"s0."[..], b"mmi."]
             .iter()
             .any(|prefix| self.as_bytes().starts_with(prefix))
+    }
+}
+
+/// One `@` at most, and something on either side of it.
+pub(super) fn check_version(bytes: &[u8]) -> Result<(), NameError> {
+    let mut parts = bytes.split(|byte| *byte == b'@');
+    let whole = parts.all(|part| !part.is_empty());
+    if whole && bytes.iter().filter(|byte| **byte == b'@').count() <= 1 {
+        Ok(())
+    } else {
+        Err(NameError::Version)
     }
 }
 
@@ -222,7 +242,11 @@ mod tests {
                 Err(NameError::Forbidden { byte })
             );
         }
-        for mark in ['*', '>', '@'] {
+        for wrong in ["a@", "@2", "a@1@2"] {
+            assert_eq!(Name::service(wrong.as_bytes()), Err(NameError::Version));
+        }
+        assert!(Name::service(b"image.resize@1.4").is_ok());
+        for mark in ['*', '>'] {
             assert_eq!(
                 Name::service(format!("a{mark}").as_bytes()),
                 Err(NameError::Reserved { mark })

@@ -401,7 +401,7 @@ fn announcement(
 fn offer(frame: &[u8]) -> Result<Offer, String> {
     let mut fields = frame.split(|b| *b == b';');
     let name = fields.next().unwrap_or_default();
-    let service = Name::service(name).map_err(|error| format!("{error}: {}", Name::new(name)))?;
+    let service = Name::offer(name).map_err(|error| format!("{error}: {}", Name::new(name)))?;
     if service.is_reserved() {
         return Err(format!(
             "service {service}: names beginning with s0. or mmi. are the broker's own"

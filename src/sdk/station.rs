@@ -1,6 +1,6 @@
 //! One connection of a worker at a time: announces, takes tasks, runs handlers, sends replies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::error::{BuildError, Failure};
 use super::reply::Outcome;
 use super::route::Route;
 use super::speech::{self, Job, Presence, ToWorker};
-use super::worker::{Part, Task, WorkerBuilder};
+use super::worker::{Part, Service, Task, WorkerBuilder};
 use super::{HEARTBEAT, session_config};
 use crate::net::{Backoff, Clock, Link, LinkError, entropy};
-use crate::protocol::Id;
+use crate::protocol::{Id, Name};
 use crate::session::{self, Heard};
 use crate::time::{Time, earliest};
 use crate::wire::{Builder, Message};
@@ -303,7 +303,9 @@ impl<'a> Shift<'a> {
     fn begin(&mut self, job: Job) -> Result<(), Lost> {
         let services = &self.station.settings.services;
         let found = match &job.service {
-            Some(name) => services.get_key_value(name),
+            Some(name) => services
+                .get_key_value(name)
+                .or_else(|| serving(services, name)),
             None => services.iter().next(),
         };
         let Some((name, service)) = found else {
@@ -318,7 +320,7 @@ impl<'a> Shift<'a> {
         let clock = self.station.clock;
         let token = job.token.clone();
         let task = Task {
-            service: name.clone(),
+            service: job.service.clone().unwrap_or_else(|| name.clone()),
             deadline: job.ttl.map(|ttl| clock.now() + ttl),
             clock,
             job,
@@ -519,6 +521,15 @@ async fn joined(
         Some(handle) => handle.await.ok().and_then(Result::ok),
         None => std::future::pending().await,
     }
+}
+
+/// The service that serves a name without being it: a version, or the wildcard that fits best.
+fn serving<'a>(
+    services: &'a BTreeMap<Name, Service>,
+    asked: &Name,
+) -> Option<(&'a Name, &'a Service)> {
+    let serve = services.iter().filter(|(offered, _)| offered.serves(asked));
+    serve.min_by_key(|(offered, _)| (offered.is_wildcard(), offered.rank()))
 }
 
 /// Names the PING whose answer ends the flow of tasks.

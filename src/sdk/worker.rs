@@ -245,7 +245,7 @@ impl WorkerBuilder {
         Fut: Future<Output = Result<T, Failure>> + Send + 'static,
         T: Into<Outcome>,
     {
-        let parsed = match Name::service(name.as_bytes()) {
+        let parsed = match Name::offer(name.as_bytes()) {
             Ok(parsed) => parsed,
             Err(error) => {
                 self.error.get_or_insert(Mistake::Name(error));

@@ -1,7 +1,7 @@
 //! A model of the broker's promises that knows nothing of how they are kept. It is told every
 //! turn, event and actions, and reports the first broken promise as a value.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,10 @@ struct Task {
     peer: PeerId,
     back: Return,
     service: Name,
+    /// The offer in whose queue it stands: its own name, or a wildcard.
+    home: Name,
+    /// It has been in another queue.
+    moved: bool,
     idempotent: bool,
     priority: u8,
     arrived: Time,
@@ -178,11 +182,50 @@ impl Checker {
         }
     }
 
+    /// Who waits for what nobody offers any more goes where its name leads now.
+    fn rehome(&mut self) {
+        for index in 0..self.tasks.len() {
+            let task = &self.tasks[index];
+            let waits = matches!(task.at, At::Door | At::Queue | At::Orphaned);
+            if task.done || !waits || self.offered(&task.home) {
+                continue;
+            }
+            let home = self.resolve(&task.service);
+            let task = &mut self.tasks[index];
+            task.moved |= task.home != home;
+            task.home = home;
+        }
+    }
+
+    /// By the most specific wildcard, if nobody offers the name itself.
+    fn resolve(&self, asked: &Name) -> Name {
+        if self.offered(asked) {
+            return asked.clone();
+        }
+        let workers = self
+            .peers
+            .iter()
+            .filter_map(|(id, peer)| Some((id, peer.worker.as_ref()?)));
+        let offers = workers.flat_map(|(id, worker)| {
+            let may = |offer: &&Offer| self.may(*id, Right::Offer, &offer.service);
+            let ours = worker.dialect == Dialect::Scale0;
+            worker.offers.iter().filter(may).filter(move |_| ours)
+        });
+        let fitting = offers
+            .map(|offer| &offer.service)
+            .filter(|name| name.is_wildcard() && name.serves(asked));
+        fitting
+            .min_by_key(|name| name.rank())
+            .unwrap_or(asked)
+            .clone()
+    }
+
     /// Judges one turn. After the first broken promise the rest means nothing.
     pub(crate) fn check(&mut self, turn: &Turn) -> Checked {
         self.now = turn.now;
         self.due = Due::default();
         self.event(&turn.event);
+        self.rehome();
         self.look_for_room();
         for (index, action) in turn.actions.iter().enumerate() {
             self.due.cancelled = turn.actions[index + 1..]
@@ -194,6 +237,7 @@ impl Checker {
                     }
                     _ => None,
                 });
+            self.rehome();
             self.action(action)?;
             self.look_for_room();
         }
@@ -322,6 +366,8 @@ impl Checker {
             peer: id,
             back: ask.back.clone(),
             service: ask.service.clone(),
+            home: self.resolve(&ask.service),
+            moved: false,
             idempotent: ask.idempotent,
             priority: ask.priority,
             arrived: self.now,
@@ -510,7 +556,8 @@ impl Checker {
                 let peer = self.peers.entry(*id).or_default();
                 let user = peer.user.clone();
                 let may = |offer: &Offer| {
-                    let service = offer.service.as_bytes();
+                    let bare = offer.service.bare();
+                    let service = bare.as_ref().unwrap_or(&offer.service).as_bytes();
                     access.as_ref().is_none_or(|access| {
                         rights::allowed(access, user.as_ref(), Right::Offer, service)
                     })
@@ -584,6 +631,7 @@ impl Checker {
             return broken(Promise::RightClient, format!("a task of nobody: {given:?}"));
         };
         let (at, service) = (self.tasks[index].at, self.tasks[index].service.clone());
+        let home = self.tasks[index].home.clone();
         must!(
             self.may(id, Right::Offer, &service),
             Rights,
@@ -630,12 +678,9 @@ impl Checker {
             Order,
             "it does not speak {dialect}"
         );
-        let offer = worker.offers.iter().find(|offer| offer.service == service);
+        let offer = worker.seat(&home);
         let Some(offer) = offer else {
-            return broken(
-                Promise::Capacity,
-                format!("{id:?} does not offer {service}"),
-            );
+            return broken(Promise::Capacity, format!("{id:?} does not offer {home}"));
         };
         let again = task.idempotent || offer.idempotent || dialect.is_majordomo();
         let holds = worker.holding.len();
@@ -653,9 +698,7 @@ impl Checker {
             worker.suspect
         );
         let since = worker.since;
-        let idlest = self
-            .eligible(&service)
-            .min_by_key(|(_, worker)| worker.since);
+        let idlest = self.eligible(&home).min_by_key(|(_, worker)| worker.since);
         must!(
             idlest.is_some_and(|(_, worker)| worker.since == since),
             Capacity,
@@ -686,9 +729,9 @@ impl Checker {
     /// important one unless it has waited a second for each level between.
     fn in_turn(&self, index: usize, to: PeerId) -> Checked {
         let task = &self.tasks[index];
-        let offers = |service: &Name| {
+        let offers = |home: &Name| {
             self.worker(to)
-                .is_some_and(|worker| worker.offers.iter().any(|offer| offer.service == *service))
+                .is_some_and(|worker| worker.seat(home).is_some())
         };
         let waited = self.now.since(task.arrived).as_secs();
         for (other, rival) in self.tasks.iter().enumerate() {
@@ -696,9 +739,9 @@ impl Checker {
                 continue;
             }
             let same = rival.peer == task.peer
-                && rival.service == task.service
+                && rival.home == task.home
                 && rival.priority == task.priority;
-            let fresh = task.attempts == 0 && rival.attempts == 0;
+            let fresh = task.attempts + rival.attempts == 0 && !task.moved && !rival.moved;
             must!(
                 !(same && fresh) || index < other,
                 Turns,
@@ -706,7 +749,7 @@ impl Checker {
             );
             let above = u64::from(rival.priority.saturating_sub(task.priority));
             must!(
-                waited >= above || !offers(&rival.service),
+                waited >= above || !offers(&rival.home),
                 Turns,
                 "{rival:?} is more important than {task:?}"
             );
@@ -740,9 +783,9 @@ impl Checker {
             "two tasks of one id under way"
         );
         let ours = self.client_open(task.peer);
-        let of_this = |other: &&Task| other.at == At::Queue && other.service == task.service;
+        let of_this = |other: &&Task| other.at == At::Queue && other.home == task.home;
         let waiting = self.tasks.iter().filter(of_this).count();
-        let busy = self.eligible(&task.service).next().is_none();
+        let busy = self.eligible(&task.home).next().is_none();
         let limits = &self.config.limits;
         let within = ours <= limits.client_tasks && !(busy && waiting > limits.queue_tasks);
         let worker = self.worker(task.peer).is_some();
@@ -759,7 +802,7 @@ impl Checker {
             limits.queue_tasks
         );
         if let Some(before) = &self.before {
-            let known = before.services.iter().any(|s| s.name == task.service);
+            let known = before.services.iter().any(|s| s.name == task.home);
             let awaited = before.services.iter().filter(|s| s.workers == 0).count();
             must!(
                 known || awaited < self.config.limits.awaited_names,
@@ -886,7 +929,7 @@ impl Checker {
 
     /// Whether a task may come to this end now.
     fn may_fail(&self, task: &Task, status: Status) -> bool {
-        let offered = self.offered(&task.service);
+        let offered = self.offered(&task.home);
         let late = task.deadline <= self.now;
         let waiting = matches!(task.at, At::Queue | At::Orphaned);
         let fresh = task.at == At::Door;
@@ -911,7 +954,13 @@ impl Checker {
             Status::WORKER_LOST => {
                 let again = task.may_restart(self.config.max_attempts) && !late;
                 let lost = task.at == At::Orphaned && !again;
-                let alone = task.at == At::Queue && !offered;
+                // One name more at least is that of the service that nobody offers any more.
+                let waiting = self.tasks.iter().filter(|task| {
+                    matches!(task.at, At::Queue | At::Orphaned) && !self.offered(&task.home)
+                });
+                let names: BTreeSet<&Name> = waiting.map(|task| &task.service).collect();
+                let no_place = names.len() >= self.config.limits.awaited_names;
+                let alone = !offered && (task.at == At::Queue || no_place);
                 task.attempts > 0 && (time_is_up || lost || alone)
             }
             Status::TIMEOUT => task.attempts > 0 && late,
@@ -920,6 +969,7 @@ impl Checker {
     }
 
     fn end_of_turn(&mut self, turn: &Turn) -> Checked {
+        self.rehome();
         let snapshot = &turn.snapshot;
         let dropped = snapshot.counters.dropped;
         if let Some(fresh) = self.due.fresh
@@ -1028,14 +1078,16 @@ impl Checker {
     /// By the rules as a person would read them.
     fn may(&self, id: PeerId, right: Right, service: &Name) -> bool {
         let user = self.peers.get(&id).and_then(|peer| peer.user.as_ref());
+        let bare = service.bare();
+        let service = bare.as_ref().unwrap_or(service).as_bytes();
         self.access
             .as_ref()
-            .is_none_or(|access| rights::allowed(access, user, right, service.as_bytes()))
+            .is_none_or(|access| rights::allowed(access, user, right, service))
     }
 
     fn no_idle_hands(&self) -> Checked {
         for task in self.tasks.iter().filter(|task| task.at == At::Queue) {
-            let idle = self.eligible(&task.service).next();
+            let idle = self.eligible(&task.home).next();
             must!(
                 idle.is_none(),
                 Order,
@@ -1052,10 +1104,10 @@ impl Checker {
         let limits = &self.config.limits;
         let held = self.peers.values().filter(|peer| peer.held).count();
         for service in &snapshot.services {
-            let of_this = |task: &&Task| task.at == At::Queue && task.service == service.name;
+            let of_this = |task: &&Task| task.at == At::Queue && task.home == service.name;
             let beyond = |task: &&Task| {
                 let blocks = self.config.overflow == Overflow::Block;
-                task.attempts > 0 || blocks || task.back.dialect.is_majordomo()
+                task.attempts > 0 || task.moved || blocks || task.back.dialect.is_majordomo()
             };
             let beyond = self.tasks.iter().filter(of_this).filter(beyond).count();
             must!(
@@ -1179,17 +1231,18 @@ impl Checker {
     }
 
     fn offered(&self, service: &Name) -> bool {
-        self.peers
-            .values()
-            .filter_map(|peer| peer.worker.as_ref())
-            .any(|worker| worker.offers.iter().any(|offer| offer.service == *service))
+        self.peers.iter().any(|(id, peer)| {
+            let worker = peer.worker.as_ref();
+            worker.is_some_and(|worker| worker.seat(service).is_some())
+                && self.may(*id, Right::Offer, service)
+        })
     }
 
     /// Workers with room for a task of this service.
     fn eligible<'a>(&'a self, service: &'a Name) -> impl Iterator<Item = (PeerId, &'a Worker)> {
         self.peers.iter().filter_map(|(id, peer)| {
             let worker = peer.worker.as_ref()?;
-            let offers = worker.offers.iter().any(|offer| offer.service == *service);
+            let offers = worker.seat(service).is_some();
             // One whose right is gone is told so a moment later.
             let may = offers && worker.room && self.may(*id, Right::Offer, service);
             may.then_some((*id, worker))
@@ -1205,6 +1258,14 @@ impl Checker {
 }
 
 impl Worker {
+    /// The offer by which it takes tasks from this queue: the name itself, or a version of it.
+    fn seat(&self, home: &Name) -> Option<&Offer> {
+        let own = self.offers.iter().find(|offer| offer.service == *home);
+        let ours = self.dialect == Dialect::Scale0;
+        let mut versions = self.offers.iter().filter(|_| ours);
+        own.or_else(|| versions.find(|offer| offer.service.bare().as_ref() == Some(home)))
+    }
+
     fn has_room(&self, most: usize) -> bool {
         let capacity = if self.deep {
             self.capacity
@@ -1222,7 +1283,7 @@ impl Task {
 }
 
 /// What scripts know.
-const SERVICES: usize = 4;
+const SERVICES: usize = 10;
 
 /// Whether an answer is what the worker said.
 fn says(answer: &Answer, reply: &Reply, whole: &Message) -> bool {

@@ -14,7 +14,7 @@ use scale0::time::Time;
 use scale0::wire::Message;
 
 use super::checker::{Broken, Promise};
-use super::script::{PEERS, Step, service};
+use super::script::{PEERS, PLAIN, Step, service};
 use super::{Rig, back, id};
 
 pub(crate) struct Player {
@@ -75,7 +75,7 @@ impl Player {
                 let ours = back.dialect == Dialect::Scale0;
                 let ask = Ask {
                     back,
-                    service: service(asked),
+                    service: service(if ours { asked } else { asked % PLAIN }),
                     ttl: Duration::from_millis(if ours { ttl_ms } else { 0 }),
                     idempotent: idempotent && ours,
                     priority: if ours { priority } else { 4 },
@@ -353,6 +353,11 @@ fn announcement(
 ) -> Announcement {
     let dialect = dialect(peer);
     let ours = dialect == Dialect::Scale0;
+    if !ours {
+        for (name, _) in &mut offers {
+            *name %= PLAIN;
+        }
+    }
     offers.sort();
     offers.dedup_by_key(|(service, _)| *service);
     if !ours {

@@ -98,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
     // Mostly a few peers and services, so that they have to do with each other.
     let peer = || prop_oneof![3 => 0..4usize, 1 => 0..PEERS];
     let service = || prop_oneof![4 => 0..2u8, 1 => 0..SERVICES];
+    let offered = || prop_oneof![4 => 0..2u8, 2 => 0..OFFERS];
     let bytes = || prop_oneof![4 => 0..20usize, 1 => 100..900usize];
     prop_oneof![
         12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(), bytes()).prop_map(
@@ -108,7 +109,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (peer(), 0..4u64).prop_map(|(peer, id)| Step::Cancel { peer, id }),
         6 => (
             peer(),
-            proptest::collection::vec((service(), any::<bool>()), 0..4),
+            proptest::collection::vec((offered(), any::<bool>()), 0..4),
             0..6u16,
             prop_oneof![3 => Just(0), 1 => Just(100), 1 => Just(2000)],
         )
@@ -204,10 +205,21 @@ pub(crate) fn service(n: u8) -> Name {
             "echo",
             "sum",
             "a name of some length, longer than most",
+            "echo@2",
+            "img.small",
+            "echo@1",
+            "img.*",
+            "*",
+            ">",
         ][usize::from(n)],
     )
 }
 
-const SERVICES: u8 = 4;
+/// What is asked for: the first of them.
+const SERVICES: u8 = 6;
+/// What S0 workers offer.
+const OFFERS: u8 = 10;
+/// What Majordomo peers ask for and offer.
+pub(crate) const PLAIN: u8 = 4;
 /// See the player for the language of each.
 pub(crate) const PEERS: usize = 9;

@@ -1,0 +1,88 @@
+//! Waiting tasks change their queue when what they asked for is offered in another way than when
+//! they came: by a wildcard, or no more by one.
+
+use super::Broker;
+
+impl Broker {
+    /// A service has its first worker. If it is a wildcard, tasks may wait elsewhere that it fits.
+    pub(super) fn gather_waiting(&mut self, number: u32) {
+        if !self.services.get(number).is_some_and(|s| s.wildcard) {
+            return;
+        }
+        let deserted: Vec<u32> = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.workers == 0 && !service.queue.is_empty())
+            .map(|(number, _)| number)
+            .collect();
+        for from in deserted {
+            self.move_on(from);
+        }
+    }
+
+    /// Nobody offers this service any more: what waits for it goes to whoever serves it otherwise.
+    pub(super) fn move_on(&mut self, from: u32) {
+        let Some(service) = self.services.get(from) else {
+            return;
+        };
+        let waiting: Vec<u32> = service.queue.oldest_first(&self.lines).collect();
+        for task in waiting {
+            if let Some(to) = self.change_queue(task, from) {
+                self.moved.insert(to);
+            }
+        }
+        self.tidy(from);
+    }
+
+    /// Gives out what has changed its queue, once all of it has: what is important goes first, and
+    /// to whoever is idle longest, the workers at `places` included, who are about to be settled.
+    pub(super) fn serve_moved(&mut self, places: &[u32]) {
+        if self.moved.is_empty() {
+            return;
+        }
+        let most = self.config.limits.worker_tasks;
+        for &place in places {
+            let peer = self.peer_at(place);
+            if peer.is_some_and(|peer| peer.with_room(most).is_some()) {
+                self.stand_ready(place);
+            }
+        }
+        for number in std::mem::take(&mut self.moved) {
+            while let Some(service) = self.services.get(number)
+                && !service.queue.is_empty()
+                && let Some(seat) = service.ready.first()
+                && let Some(&place) = self.seats.get(seat)
+                && let Some(task) = self.next_for(place)
+            {
+                if self.hand_over(task, place) {
+                    self.take_turn(place);
+                }
+            }
+        }
+    }
+
+    /// The number of the service in whose queue it stands now, if that is another.
+    fn change_queue(&mut self, number: u32, from: u32) -> Option<u32> {
+        let name = self.task_name(number);
+        let to = match self.services.resolve(&name) {
+            Some(to) => to,
+            // The deserted one counts among them as long as anything waits in it.
+            None if self.services.awaited() > self.config.limits.awaited_names => {
+                self.desert(number);
+                return None;
+            }
+            None => self.services.find_or_add(&name, self.now),
+        };
+        if to == from {
+            return None;
+        }
+        self.dequeue(number);
+        let wildcard = self.services.get(to).is_some_and(|s| s.wildcard);
+        if let Some(task) = self.tasks.get_mut(number) {
+            task.service = to;
+            task.asked = wildcard.then(|| Box::new(name));
+        }
+        self.enqueue(number);
+        Some(to)
+    }
+}

@@ -106,6 +106,33 @@ async fn a_call_is_answered_with_what_the_handler_returns() {
 }
 
 #[tokio::test]
+async fn versions_and_wildcards_get_what_they_serve() {
+    let (_broker, endpoint) = broker();
+    let named = |what: &'static str| {
+        move |task: Task| std::future::ready(Ok(format!("{what} {}", task.service())))
+    };
+    let _worker = Hired::new(
+        worker(&endpoint)
+            .service("image.resize@2", named("two"))
+            .service("image.*", named("any"))
+            .service("image.>", named("rest")),
+    );
+    let client = Client::connect(&endpoint).unwrap();
+    for (asked, by) in [
+        ("image.resize", "two"),
+        ("image.resize@2", "two"),
+        ("image.crop", "any"),
+        ("image.crop.square", "rest"),
+    ] {
+        let reply = soon(client.call(asked, "")).await.unwrap();
+        assert_eq!(reply.text(), format!("{by} {asked}"));
+    }
+    let missing = soon(client.call("image.resize@1", "")).await.unwrap_err();
+    assert_eq!(missing.code(), Some(404));
+    assert!(client.call("image.*", "").await.is_err());
+}
+
+#[tokio::test]
 async fn large_bodies_pass_untouched() {
     let (_broker, endpoint) = broker();
     let _worker = Hired::new(worker(&endpoint).service("echo", echo));

@@ -214,7 +214,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// Adds a service. The handler gets each task and returns the reply's body, or a [`Failure`].
+    /// Adds a service: a name, a version of it like `echo@2` (which gets tasks for `echo` too), or a
+    /// wildcard: `image.*` for `image.` and any one level behind it, `image.>` for any one or more.
+    /// What was asked for is [`Task::service`]. The handler gets each task and returns the reply's body, or a [`Failure`].
     /// Its future is dropped at an await when the task is cancelled, its deadline passes, or the
     /// connection is lost: nobody waits for its result then. A handler that panics answers 500.
     #[must_use]

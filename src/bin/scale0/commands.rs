@@ -123,7 +123,7 @@ pub(crate) struct Connect {
 pub(crate) struct WorkerArguments {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// A service to offer
+    /// A service to offer: a name, a version of it like echo@2, or a wildcard like image.* or image.>
     #[arg(long, value_name = "NAME", num_args = 1.., required = true)]
     pub(crate) service: Vec<String>,
     /// How many tasks to take at once

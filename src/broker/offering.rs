@@ -154,7 +154,7 @@ impl Broker {
                 );
                 return Err((Status::TOO_LARGE, text));
             }
-            if !known.is_some_and(|known| others(known) > 0) {
+            if known.is_none_or(|known| others(known) == 0) {
                 let Some(left) = room.checked_sub(1) else {
                     let text =
                         format!("service {name} is one too many for this broker, limit {limit}");

@@ -1,0 +1,473 @@
+//! What the broker says, as those who hear it understand it, and what it does with connections.
+
+use std::time::Duration;
+
+use scale0::broker::{Fact, Leaving};
+use scale0::time::millis;
+
+use super::{At, Checked, Conn, Hand, Ledger, Promise, broken, must, promised};
+use crate::speech::{Frames, Given, Heard, Said};
+
+impl Ledger {
+    /// Something was written to a connection.
+    pub(crate) fn said(&mut self, conn: Conn, heard: Result<Heard, String>) -> Checked {
+        self.reachable(conn)?;
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(why) => return broken(Promise::Language, why),
+        };
+        let now = self.now;
+        if !matches!(heard, Heard::Answer(_) | Heard::Cancel(_))
+            && let Some(hand) = self.hand(conn)
+        {
+            hand.told = now;
+        }
+        match heard {
+            Heard::Task(given) => self.assigned(conn, &given)?,
+            Heard::Answer(said) => self.answered(conn, &said)?,
+            Heard::Cancel(token) => {
+                let due = self.due.cancels.remove(&token);
+                must!(
+                    due == Some(conn),
+                    CancelTold,
+                    "a CANCEL of {token:?} for nothing"
+                );
+            }
+            Heard::Unknown => {
+                let party = self.party(conn);
+                let known = party.hand.is_some() && party.tongue.is_s0();
+                must!(!known, Announced, "{conn} is to announce itself again");
+                if !party.tongue.is_s0() {
+                    party.stated = None;
+                }
+            }
+            Heard::Config { promise_ms } => {
+                let due = self.due.config.remove(&conn);
+                must!(due, Announced, "a CONFIG for nothing to {conn}");
+                must!(
+                    promise_ms == millis(self.config.heartbeat),
+                    Announced,
+                    "a promise of {promise_ms} ms"
+                );
+            }
+            Heard::Beat => {
+                let Some(hand) = self.hand(conn) else {
+                    return broken(Promise::Alive, format!("a beat for {conn}, no worker"));
+                };
+                hand.beats += 1;
+            }
+            Heard::Pong(way) => {
+                let due = self.due.pong.take();
+                must!(
+                    due == Some((conn, way)),
+                    Alive,
+                    "a PONG of {way:?} to {conn}, not {due:?}"
+                );
+            }
+            Heard::Bye => {}
+            Heard::Complaint(code) => {
+                let banned = code == 444 && self.due.close == Some(conn);
+                must!(
+                    banned || (self.due.complaint.take() == Some(conn) && code == 400),
+                    Announced,
+                    "ERROR {code} to {conn} for nothing"
+                );
+            }
+        }
+        self.look_for_room();
+        Ok(())
+    }
+
+    /// Nothing may be done with a connection that is gone.
+    pub(crate) fn reachable(&self, conn: Conn) -> Checked {
+        let gone = self
+            .parties
+            .get(&conn)
+            .is_none_or(|party| party.lost || party.closed);
+        must!(!gone, NothingAfterLost, "{conn} is gone");
+        Ok(())
+    }
+
+    pub(crate) fn held(&mut self, conn: Conn, on: bool) -> Checked {
+        self.reachable(conn)?;
+        let before = std::mem::replace(&mut self.party(conn).held, on);
+        must!(before != on, Released, "{conn} is held or let go twice");
+        Ok(())
+    }
+
+    pub(crate) fn gauged(&mut self, conn: Conn) -> Checked {
+        self.reachable(conn)?;
+        self.party(conn).full = true;
+        self.look_for_room();
+        Ok(())
+    }
+
+    pub(crate) fn closed(&mut self, conn: Conn) -> Checked {
+        self.reachable(conn)?;
+        if self.due.close == Some(conn) {
+            self.due.close = None;
+        }
+        let party = self.party(conn);
+        (party.closed, party.held) = (true, false);
+        self.drop_client(conn);
+        self.drop_hand(conn);
+        self.look_for_room();
+        Ok(())
+    }
+
+    pub(crate) fn drained(&mut self) -> Checked {
+        let open = self.open();
+        must!(
+            self.draining.is_some() && open == 0,
+            Drain,
+            "drained with {open} tasks open"
+        );
+        self.drained = true;
+        Ok(())
+    }
+
+    /// What the broker notes for its log: when announcements hold, and who is given up.
+    pub(crate) fn noted(&mut self, conn: Option<Conn>, fact: &Fact) -> Checked {
+        let Some(conn) = conn else {
+            return Ok(());
+        };
+        match fact {
+            Fact::WorkerJoined {
+                services, capacity, ..
+            }
+            | Fact::WorkerChanged {
+                services, capacity, ..
+            } => {
+                let joins = matches!(fact, Fact::WorkerJoined { .. });
+                let names: Vec<String> = services.iter().map(ToString::to_string).collect();
+                self.applied(conn, joins, &names, *capacity)?;
+            }
+            Fact::WorkerLeft { why, .. } => {
+                self.left(conn, *why)?;
+                self.drop_hand(conn);
+            }
+            Fact::WorkerSuspect { .. } => {
+                let now = self.now;
+                let stale = |serial: &u64| self.tasks[serial].done;
+                let zombie = self.parties[&conn]
+                    .hand
+                    .as_ref()
+                    .is_some_and(|hand| hand.holding.values().any(stale));
+                must!(zombie, Alive, "{conn} is suspect for nothing");
+                if let Some(hand) = self.hand(conn) {
+                    hand.suspect = Some(now);
+                }
+            }
+            _ => {}
+        }
+        self.look_for_room();
+        Ok(())
+    }
+
+    fn applied(&mut self, conn: Conn, joins: bool, services: &[String], capacity: u16) -> Checked {
+        self.rank += 1;
+        let (now, rank, most) = (self.now, self.rank, self.config.limits.worker_tasks);
+        let majordomo_promise = self.config.majordomo_promise;
+        let party = self.party(conn);
+        let Some((_, stated)) = party.stated.take() else {
+            return broken(
+                Promise::Announced,
+                format!("{conn} did not announce {services:?}"),
+            );
+        };
+        let names = stated.offers.iter().map(|(name, _)| name);
+        must!(
+            names.eq(services) && stated.capacity == capacity,
+            Announced,
+            "{services:?} and capacity {capacity}, but {conn} said {stated:?}"
+        );
+        must!(
+            joins == party.hand.is_none(),
+            Announced,
+            "{conn} joins twice, or changes before it has joined"
+        );
+        party.promise = if party.tongue.is_s0() {
+            promised(stated.promise_ms)
+        } else {
+            majordomo_promise
+        };
+        let former = party.hand.take();
+        let (holding, suspect, beats) = former.map_or_else(Default::default, |hand| {
+            (hand.holding, hand.suspect, hand.beats)
+        });
+        let mut hand = Hand {
+            stated,
+            suspect,
+            holding,
+            since: rank,
+            room: false,
+            told: now,
+            beats,
+            applied: now,
+        };
+        hand.room = hand.has_room(most) && !party.full;
+        party.busy = now;
+        party.hand = Some(hand);
+        if party.tongue.is_s0() {
+            self.due.config.insert(conn);
+        }
+        Ok(())
+    }
+
+    /// Nobody is given up without a reason.
+    fn left(&self, conn: Conn, why: Leaving) -> Checked {
+        let party = &self.parties[&conn];
+        let now = self.now;
+        let true_so = match why {
+            Leaving::Bye => self.due.bye == Some(conn),
+            Leaving::Lost => self.due.lost == Some(conn),
+            Leaving::Silent => {
+                let end = party.heard + party.promise * 3 + Duration::from_millis(500);
+                let busy = party
+                    .hand
+                    .as_ref()
+                    .is_some_and(|hand| !hand.holding.is_empty());
+                !party.promise.is_zero() && !busy && end <= now
+            }
+            Leaving::Suspect => party
+                .hand
+                .as_ref()
+                .and_then(|hand| hand.suspect)
+                .is_some_and(|since| since + self.config.suspect_time <= now),
+            Leaving::Confused => {
+                self.due.confused == Some(conn) || party.closed || self.due.close == Some(conn)
+            }
+            Leaving::Forbidden => false,
+        };
+        must!(true_so, Alive, "{conn} is given up without reason: {why}");
+        Ok(())
+    }
+
+    fn assigned(&mut self, conn: Conn, given: &Given) -> Checked {
+        let most = self.config.max_attempts;
+        let Some(serial) = serial_of(&given.body) else {
+            return broken(Promise::Faithful, format!("no task of anybody: {given:?}"));
+        };
+        let Some(task) = self.tasks.get(&serial) else {
+            return broken(Promise::Faithful, format!("nobody asked for task {serial}"));
+        };
+        must!(
+            !task.done,
+            OneStart,
+            "task {serial} has its answer already, and is given to {conn}"
+        );
+        must!(
+            !matches!(task.at, At::Worker(..)),
+            OneStart,
+            "task {serial} is with {:?} and given to {conn}",
+            task.at
+        );
+        must!(
+            task.attempts == 0 || task.may_restart(most),
+            OneStart,
+            "task {serial} may not be started again"
+        );
+        must!(
+            given.body == task.asked.body,
+            Faithful,
+            "the body of task {serial} has changed"
+        );
+        let asked = &task.asked;
+        let told = [
+            (
+                given.attempt.unwrap_or(task.attempts + 1) == task.attempts + 1,
+                "attempt",
+            ),
+            (
+                given
+                    .service
+                    .as_ref()
+                    .is_none_or(|name| *name == asked.service),
+                "service",
+            ),
+            (
+                given.idempotent.is_none_or(|flag| flag == asked.idempotent),
+                "flag",
+            ),
+            (
+                given.priority.is_none_or(|level| level == asked.priority),
+                "priority",
+            ),
+        ];
+        for (right, what) in told {
+            must!(
+                right,
+                Faithful,
+                "task {serial} has another {what}: {given:?}"
+            );
+        }
+        let left = self.now.until(task.deadline);
+        must!(
+            !left.is_zero(),
+            OneFinal,
+            "task {serial} is given to {conn} when its time is up"
+        );
+        must!(
+            given.ttl_ms.is_none_or(|ms| ms == millis(left)),
+            TimeTold,
+            "task {serial} has {left:?} left, told {:?} ms",
+            given.ttl_ms
+        );
+        let Some(hand) = self.parties[&conn].hand.as_ref() else {
+            return broken(Promise::Capacity, format!("{conn} is no worker"));
+        };
+        let Some(repeatable) = hand.stated.offers(&asked.service) else {
+            return broken(
+                Promise::Capacity,
+                format!("{conn} does not offer {}", asked.service),
+            );
+        };
+        must!(
+            hand.room,
+            Capacity,
+            "{conn} has no room for task {serial}: {} of {}, suspect {:?}",
+            hand.holding.len(),
+            hand.stated.capacity,
+            hand.suspect
+        );
+        let again = asked.idempotent || repeatable || !self.parties[&conn].tongue.is_s0();
+        self.in_turn(conn, serial)?;
+        must!(
+            self.tokens.insert(given.token),
+            OneStart,
+            "task {serial} has the token of another attempt"
+        );
+        self.taken_on(serial)?;
+        let task = self.tasks.get_mut(&serial).expect("it is there");
+        task.at = At::Worker(conn, given.token);
+        task.attempts += 1;
+        task.again = again;
+        task.parts.clear();
+        self.rank += 1;
+        let rank = self.rank;
+        if let Some(hand) = self.hand(conn) {
+            hand.holding.insert(given.token, serial);
+            hand.since = rank;
+        }
+        Ok(())
+    }
+
+    /// The worker idle longest, and of one client's tasks the oldest.
+    fn in_turn(&self, conn: Conn, serial: u64) -> Checked {
+        let task = &self.tasks[&serial];
+        let since = |(_, party): &(Conn, &super::Party)| party.hand.as_ref().map(|h| h.since);
+        let idlest = self.eligible(&task.asked.service).min_by_key(since);
+        must!(
+            idlest.is_some_and(|(idlest, _)| idlest == conn),
+            LongestIdle,
+            "{:?} has been idle longer than {conn}",
+            idlest.map(|(idlest, _)| idlest)
+        );
+        let earlier = self.active.iter().find(|other| {
+            let other = &self.tasks[other];
+            task.attempts == 0
+                && other.at == At::Queue
+                && other.attempts == 0
+                && !other.done
+                && other.conn == task.conn
+                && other.asked.service == task.asked.service
+                && other.asked.priority == task.asked.priority
+                && other.arrived < task.arrived
+                && other.deadline > self.now
+        });
+        must!(
+            earlier.is_none(),
+            InOrder,
+            "task {serial} is begun before task {earlier:?}"
+        );
+        Ok(())
+    }
+
+    fn answered(&mut self, conn: Conn, said: &Said) -> Checked {
+        if self.due.own == Some((conn, said.way)) && !said.partial {
+            self.due.own = None;
+            return Ok(());
+        }
+        let here = (conn, said.way);
+        let at_door = self
+            .due
+            .fresh
+            .filter(|fresh| {
+                let task = &self.tasks[fresh];
+                task.twin && !task.done && (task.conn, task.asked.way) == here
+            })
+            .filter(|_| said.error.is_some());
+        let whose = self.due.reply.as_ref().or(self.due.partial.as_ref());
+        if said.error.is_none()
+            && let Some((serial, _)) = whose
+        {
+            let task = &self.tasks[serial];
+            must!(
+                (task.conn, task.asked.way) == here,
+                RightClient,
+                "the answer to task {serial} of {} {:?} goes to {here:?}",
+                task.conn,
+                task.asked.way
+            );
+            must!(!task.done, OneFinal, "task {serial} has its answer already");
+        }
+        let Some(serial) = at_door.or(self.by_way.get(&here).copied()) else {
+            let before = self.ended.contains(&here);
+            let promise = if before {
+                Promise::OneFinal
+            } else {
+                Promise::RightClient
+            };
+            return broken(promise, format!("nobody waits for {said:?} at {conn}"));
+        };
+        let task = &self.tasks[&serial];
+        must!(
+            said.service
+                .as_ref()
+                .is_none_or(|name| *name == task.asked.service),
+            RightClient,
+            "task {serial} is answered as one of another service: {said:?}"
+        );
+        if let Some(refusal) = said.error {
+            self.may_fail(serial, refusal)?;
+            self.conclude(serial);
+            return Ok(());
+        }
+        if said.partial {
+            let right = self
+                .due
+                .partial
+                .take()
+                .is_some_and(|(of, body)| of == serial && body == said.body);
+            must!(right, Faithful, "nobody said this part of task {serial}");
+            if let Some(task) = self.tasks.get_mut(&serial) {
+                task.streamed = true;
+            }
+            return Ok(());
+        }
+        let Some((_, last)) = self.due.reply.take() else {
+            return broken(
+                Promise::Faithful,
+                format!("no attempt at task {serial} says {said:?}"),
+            );
+        };
+        let whole: Frames = task.parts.iter().chain(&last).cloned().collect();
+        must!(
+            whole == said.body,
+            Faithful,
+            "the answer to task {serial} is not what the worker said"
+        );
+        self.conclude(serial);
+        Ok(())
+    }
+}
+
+/// The number in a task's body.
+fn serial_of(body: &Frames) -> Option<u64> {
+    match body.as_slice() {
+        [word, serial, ..] if word == b"task" => {
+            Some(u64::from_be_bytes(serial.as_slice().try_into().ok()?))
+        }
+        _ => None,
+    }
+}

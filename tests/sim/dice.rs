@@ -54,6 +54,5 @@ pub(crate) mod about {
     pub(crate) const BACKOFF: u64 = 3;
     pub(crate) const WORK: u64 = 4;
     pub(crate) const CANCELLED: u64 = 5;
-    pub(crate) const TOKENS: u64 = 6;
-    pub(crate) const END: u64 = 7;
+    pub(crate) const END: u64 = 6;
 }

@@ -135,15 +135,16 @@ impl Fault {
                 &[Promise::IdleHands, Promise::Books, Promise::OneFinal]
             }
             Self::SwallowsAnnouncements => &[Promise::Announced],
-            Self::IgnoresCapacity => &[Promise::Capacity, Promise::IdleHands],
+            Self::IgnoresCapacity => &[Promise::Capacity, Promise::IdleHands, Promise::LongestIdle],
             Self::TakesOneMore => &[Promise::Capacity],
             Self::RepeatsEverything | Self::RepeatsTokens => &[Promise::OneStart],
             Self::BelievesForgers => &[Promise::Faithful],
-            Self::BelievesTheLate => &[Promise::Faithful],
+            // Where nobody waited any more, it is a credit that is free too early.
+            Self::BelievesTheLate => &[Promise::Faithful, Promise::Capacity, Promise::Books],
             Self::DropsParts => &[Promise::Faithful],
             Self::IgnoresDrain | Self::DrainsTooEarly => &[Promise::Drain],
             Self::LosesTheLiving => &[Promise::Alive],
-            Self::ForgetsGoodbyes => &[Promise::Alive, Promise::Books],
+            Self::ForgetsGoodbyes => &[Promise::Alive, Promise::Books, Promise::CancelTold],
             Self::SwallowsAnswers => &[
                 Promise::OneFinal,
                 Promise::Books,
@@ -183,6 +184,8 @@ pub(crate) struct Liar {
     put_off: Option<Event>,
     first_client: Option<PeerId>,
     clients: Vec<PeerId>,
+    /// Clients that speak S0 from a DEALER.
+    plain: Vec<PeerId>,
     workers: BTreeMap<PeerId, Dialect>,
     gone: Option<(PeerId, Dialect)>,
     /// Who was given a token, for which body.
@@ -205,6 +208,7 @@ impl Liar {
             put_off: None,
             first_client: None,
             clients: Vec::new(),
+            plain: Vec::new(),
             workers: BTreeMap::new(),
             gone: None,
             given: HashMap::new(),
@@ -224,16 +228,15 @@ impl Liar {
         self.count.is_multiple_of(times)
     }
 
-    pub(crate) fn deadline(&self, now: Time, at: Option<Time>) -> Option<Time> {
-        let far = |at: &Time| *at > now + Duration::from_secs(1);
-        if self.fault == Fault::Oversleeps {
-            return at.filter(|at| !far(at));
+    pub(crate) fn deadline(&self, at: Option<Time>) -> Option<Time> {
+        match self.fault {
+            Fault::Oversleeps => at.map(|at| at + Duration::from_millis(300)),
+            _ => at,
         }
-        at
     }
 
     /// What the broker is told of an event.
-    pub(crate) fn hear(&mut self, _now: Time, mut event: Event) -> Vec<Event> {
+    pub(crate) fn hear(&mut self, mut event: Event) -> Vec<Event> {
         if let Some(put_off) = self.put_off.take() {
             return vec![event, put_off];
         }
@@ -289,6 +292,9 @@ impl Liar {
             Word::Ask(ask) => {
                 if !self.clients.contains(peer) {
                     self.clients.push(*peer);
+                    if ask.back.dialect == Dialect::Scale0 && ask.back.envelope.is_empty() {
+                        self.plain.push(*peer);
+                    }
                 }
                 self.asked
                     .insert(ask.body.clone(), (ask.ttl, ask.idempotent));
@@ -327,11 +333,16 @@ impl Liar {
                         return self.cancelled.contains(&reply.token);
                     }
                     (Fault::DropsParts, _) if reply.partial => return true,
-                    (Fault::BelievesForgers, Some((holder, _))) => *peer = holder,
+                    (Fault::BelievesForgers, Some((holder, _)))
+                        if self.workers.contains_key(&holder) =>
+                    {
+                        *peer = holder;
+                    }
                     (Fault::BelievesTheLate, Some((_, body))) => {
                         let newest = self.newest.get(&body).copied();
                         if let Some(newest) = newest.filter(|newest| *newest != reply.token)
                             && let Some((holder, _)) = self.given.get(&newest)
+                            && self.workers.contains_key(holder)
                         {
                             (reply.token, *peer) = (newest, *holder);
                         }
@@ -468,8 +479,8 @@ impl Liar {
                     return;
                 }
             }
-            Fault::AnswersTheWrongClient if !error && !own => {
-                let other = self.clients.iter().rev().find(|other| *other != peer);
+            Fault::AnswersTheWrongClient if !error && !own && self.plain.contains(peer) => {
+                let other = self.plain.iter().rev().find(|other| *other != peer);
                 if let Some(other) = other {
                     *peer = *other;
                 }
@@ -532,14 +543,15 @@ impl Liar {
                 ..
             } => {
                 self.workers.insert(*peer, *dialect);
+                if self.gone.is_some_and(|(gone, _)| gone == *peer) {
+                    self.gone = None;
+                }
                 if self.fault == Fault::TakesOneMore {
                     *capacity = capacity.saturating_sub(1);
                 }
             }
-            Fact::WorkerChanged { capacity, .. } => {
-                if self.fault == Fault::TakesOneMore {
-                    *capacity = capacity.saturating_sub(1);
-                }
+            Fact::WorkerChanged { capacity, .. } if self.fault == Fault::TakesOneMore => {
+                *capacity = capacity.saturating_sub(1);
             }
             Fact::WorkerLeft { peer, why, .. } => {
                 if let Some(dialect) = self.workers.remove(peer)

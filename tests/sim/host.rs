@@ -92,7 +92,7 @@ impl World<'_> {
         let woken = matches!(told, Told::Woke);
         let core_turn = self.checker.is_some();
         let snapshot = (core_turn || self.turns.is_multiple_of(16)).then(|| self.mind.snapshot());
-        let deadline = self.mind.deadline(now);
+        let deadline = self.mind.deadline();
         self.ledger.end(&After {
             woken,
             deadline,

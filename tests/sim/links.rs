@@ -101,6 +101,7 @@ impl World<'_> {
     pub(crate) fn vanish(&mut self, number: usize) {
         let conn = self.peers[number].conn;
         self.peers[number].forget();
+        self.peers[number].die();
         let life = self.peers[number].life;
         let mut dice = Dice::of(self.plan.seed, &[about::END, number as u64]);
         self.after_ms(dice.between(300, 5_000), Act::Dial(number, life));
@@ -210,7 +211,7 @@ impl World<'_> {
         }
     }
 
-    pub(crate) fn to_broker(&mut self, conn: Conn) -> Checked {
+    pub(crate) fn reach_broker(&mut self, conn: Conn) -> Checked {
         loop {
             let link = &mut self.links[conn];
             let Some(peer) = link.id.filter(|_| link.known && !link.held) else {
@@ -242,7 +243,7 @@ impl World<'_> {
         }
     }
 
-    pub(crate) fn to_peer(&mut self, conn: Conn) -> Checked {
+    pub(crate) fn reach_peer(&mut self, conn: Conn) -> Checked {
         loop {
             let link = &mut self.links[conn];
             let number = link.peer;

@@ -3,7 +3,8 @@
 //! everything else follows from one number.
 //!
 //! `SIM_SEEDS=100000 SIM_START=7 cargo test --test sim any_seed` goes on where the default ends.
-//! `SIM_SEED=42 cargo test --test sim any_seed -- --nocapture` tells the whole story of one seed.
+//! `SIM_SEED=42 cargo test --test sim any_seed -- --nocapture` tells the whole story of one seed;
+//! with `SIM_FAULT=SwallowsFinals` the broker lies in it.
 
 #![allow(
     clippy::unwrap_used,
@@ -124,6 +125,14 @@ fn honest(seed: u64) -> Watching {
 #[test]
 fn any_seed_keeps_all_promises() {
     if let Some(seed) = setting("SIM_SEED") {
+        let name = std::env::var("SIM_FAULT").unwrap_or_default();
+        let fault = Fault::ALL
+            .into_iter()
+            .find(|fault| format!("{fault:?}") == name);
+        let honest = |seed| Watching {
+            fault,
+            ..honest(seed)
+        };
         let watching = Watching {
             story: true,
             ..honest(seed)
@@ -205,7 +214,7 @@ fn a_failing_script_is_cut_down_to_what_it_takes() {
     assert!(run(&less, Watching::default()).broken.is_none());
 }
 
-/// In a debug profile these take some seconds.
-const SEEDS: u64 = 3_000;
+/// Some twenty seconds of one processor, in the profile of tests.
+const SEEDS: u64 = 5_000;
 /// Among so many a planted fault shows itself.
 const FAULT_SEEDS: u64 = 300;

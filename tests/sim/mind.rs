@@ -28,7 +28,7 @@ impl Mind {
             return actions;
         };
         let mut told = Vec::new();
-        for event in liar.hear(now, event) {
+        for event in liar.hear(event) {
             self.broker.handle(now, event, &mut actions);
             for action in actions.drain(..) {
                 liar.speak(action, &mut told);
@@ -41,10 +41,10 @@ impl Mind {
         self.broker.set_outside(bytes);
     }
 
-    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         let at = self.broker.deadline();
         match &self.liar {
-            Some(liar) => liar.deadline(now, at),
+            Some(liar) => liar.deadline(at),
             None => at,
         }
     }

@@ -77,12 +77,17 @@ impl Peer {
         self.hands.is_some()
     }
 
-    /// What was between it and the broker is void.
+    /// Its connection is gone. What a worker has begun it finishes, though nobody counts on it.
     pub(crate) fn forget(&mut self) {
         self.conn = None;
         self.life += 1;
         self.open.clear();
+    }
+
+    /// The process is gone, and all that it knew.
+    pub(crate) fn die(&mut self) {
         self.holding.clear();
+        self.backlog.clear();
     }
 }
 
@@ -239,7 +244,11 @@ impl World<'_> {
     fn goodbye(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         peer.open.clear();
-        peer.holding.clear();
+        // Some go on with what they have, and answer when nobody counts on it any more.
+        let mut dice = Dice::of(self.plan.seed, &[about::END, number as u64, peer.dials]);
+        if dice.percent(40) {
+            peer.holding.clear();
+        }
         let frames = peer.tongue.bye();
         self.say(number, frames, Meant::Bye);
         let life = self.peers[number].life;
@@ -249,7 +258,7 @@ impl World<'_> {
     fn crash(&mut self, peer: usize) {
         self.cut(peer);
         let peer_state = &mut self.peers[peer];
-        peer_state.backlog.clear();
+        peer_state.die();
         let mut dice = Dice::of(self.plan.seed, &[about::BACKOFF, peer as u64, 1_000_000]);
         let life = peer_state.life;
         self.after_ms(dice.between(100, 2_000), Act::Dial(peer, life));
@@ -316,7 +325,9 @@ impl World<'_> {
             Heard::Answer(said) => return self.take_answer(number, &said),
             Heard::Cancel(token) => self.take_cancel(number, token),
             Heard::Unknown | Heard::Bye => {
-                self.peers[number].holding.clear();
+                if !tongue.is_s0() {
+                    self.peers[number].holding.clear();
+                }
                 let life = self.peers[number].life;
                 self.after_ms(60, Act::Announce(number, life));
             }
@@ -388,20 +399,17 @@ impl World<'_> {
         let peer = &self.peers[number];
         let next = peer.holding.get(&token).and_then(|job| job.steps.front());
         if let Some((delay, _)) = next {
-            let act = Act::Work(number, peer.life, token);
+            let act = Act::Work(number, token);
             let at = self.now + Duration::from_micros(*delay);
             self.at(at, act);
         }
     }
 
-    pub(crate) fn work(&mut self, number: usize, life: u64, token: Token) {
+    pub(crate) fn work(&mut self, number: usize, token: Token) {
         let peer = &mut self.peers[number];
-        if peer.life != life {
-            return;
-        }
         if peer.frozen_until > self.now {
             let thaws = peer.frozen_until;
-            self.at(thaws, Act::Work(number, life, token));
+            self.at(thaws, Act::Work(number, token));
             return;
         }
         let Some(job) = peer.holding.get_mut(&token) else {
@@ -499,12 +507,12 @@ fn steps(mut dice: Dice, mood: Mood, tongue: Tongue) -> VecDeque<(u64, Deed)> {
                 74..79 => steps.extend([(soon, done), (soon, Deed::Again)]),
                 79..83 => {}
                 83..88 => steps.extend([(soon, Deed::Stray), (soon, done)]),
-                88..92 => {
+                88..91 => {
                     parts(&mut dice, &mut steps);
                     steps.push_back((soon, Deed::Crash));
                 }
-                92..96 => steps.push_back((soon, Deed::Crash)),
-                96..98 => steps.push_back((soon, Deed::Bye)),
+                91..94 => steps.push_back((soon, Deed::Crash)),
+                94..98 => steps.push_back((soon, Deed::Bye)),
                 _ => parts(&mut dice, &mut steps),
             }
         }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use scale0::broker::Config;
+use scale0::broker::{Config, Overflow};
 use scale0::limits::Limits;
 use scale0::time::Time;
 
@@ -134,7 +134,7 @@ pub(crate) fn clock(at: Time) -> String {
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Dice::of(seed, &[about::PLAN]);
-        let tight = dice.percent(35);
+        let tight = dice.percent(45);
         let config = config(&mut dice, tight);
         let cast = cast(&mut dice);
         let end = Time::from_millis(dice.between(1_000, 16_000));
@@ -166,6 +166,7 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
         suspect_after: Duration::from_secs(1),
         suspect_time: Duration::from_secs(10),
         max_attempts: dice.between(1, 3) as u16,
+        overflow: *dice.pick(&[Overflow::Refuse, Overflow::Refuse, Overflow::Block]),
         ..Config::default()
     };
     config.limits = if tight {
@@ -184,7 +185,7 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
         }
     } else {
         Limits {
-            worker_outbox: dice.between(1_000, 20_000) as usize,
+            worker_outbox: dice.between(200, 8_000) as usize,
             outbox: 200_000,
             ..Limits::default()
         }
@@ -221,7 +222,7 @@ fn member(dice: &mut Dice, tongue: Tongue, hands: Option<Stated>) -> Cast {
             latency_us: dice.between(50, if slow { 80_000 } else { 3_000 }),
             jitter_us: dice.between(1, if slow { 60_000 } else { 2_000 }),
             slowness: if slow { dice.between(1, 200) } else { 0 },
-            window: if slow { 300 } else { 20_000 },
+            window: if slow { 300 } else { 2_000 },
         },
         mood: *dice.pick(&[
             Mood::Prompt,
@@ -230,6 +231,7 @@ fn member(dice: &mut Dice, tongue: Tongue, hands: Option<Stated>) -> Cast {
             Mood::Human,
             Mood::Human,
             Mood::Late,
+            Mood::Never,
         ]),
     }
 }

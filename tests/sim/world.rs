@@ -32,7 +32,7 @@ pub(crate) enum Act {
     PeerLoses(Conn),
     Announce(usize, u64),
     Beat(usize, u64),
-    Work(usize, u64, Token),
+    Work(usize, Token),
     Thaw(usize),
     /// Whether the far end still answers below the level of messages.
     Pulse(Conn),
@@ -234,7 +234,7 @@ impl<'a> World<'a> {
     fn run_until(&mut self, end: Time) -> Checked {
         loop {
             let next = self.acts.peek().map(|Reverse((at, ..))| *at);
-            let wake = self.mind.deadline(self.now).filter(|_| !self.down);
+            let wake = self.mind.deadline().filter(|_| !self.down);
             let wakes = wake.is_some_and(|wake| next.is_none_or(|next| wake <= next));
             let Some(at) = (if wakes { wake } else { next }).filter(|at| *at <= end) else {
                 self.now = end;
@@ -262,8 +262,8 @@ impl<'a> World<'a> {
                 }
             }
             Act::Open(conn) => self.open(conn)?,
-            Act::ToBroker(conn) => self.to_broker(conn)?,
-            Act::ToPeer(conn) => self.to_peer(conn)?,
+            Act::ToBroker(conn) => self.reach_broker(conn)?,
+            Act::ToPeer(conn) => self.reach_peer(conn)?,
             Act::BrokerLoses(conn) => self.broker_loses(conn)?,
             Act::PeerLoses(conn) => {
                 let peer = self.links[conn].peer;
@@ -278,7 +278,7 @@ impl<'a> World<'a> {
                 }
             }
             Act::Beat(peer, life) => self.beat(peer, life),
-            Act::Work(peer, life, token) => self.work(peer, life, token),
+            Act::Work(peer, token) => self.work(peer, token),
             Act::Thaw(peer) => {
                 if let Some(conn) = self.peers[peer].conn
                     && self.peers[peer].frozen_until <= self.now

@@ -5,10 +5,12 @@
 //! the others book the actions, `end` looks at what is left undone. The first broken promise ends
 //! the run.
 
+mod meaning;
 mod refusing;
 mod said;
 mod turn;
 
+use meaning::promised;
 pub(crate) use turn::After;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -36,8 +38,11 @@ pub(crate) enum Promise {
     Capacity,
     /// Of those with room the one idle longest is chosen.
     LongestIdle,
-    /// Tasks of one client, service and priority are begun in their order.
+    /// Tasks of one client, service and priority are begun in their order, and what is important
+    /// before what is not, unless that has waited.
     InOrder,
+    /// Clients that wait for one service take turns.
+    FairTurns,
     /// No task is started again unless it may be; every attempt has a token of its own.
     OneStart,
     /// A worker is told how much of a task's time is left.
@@ -135,7 +140,9 @@ struct Hand {
 struct Task {
     asked: Asked,
     conn: Conn,
-    arrived: u64,
+    /// In which order.
+    rank: u64,
+    arrived: Time,
     deadline: Time,
     at: At,
     attempts: u16,
@@ -144,6 +151,8 @@ struct Task {
     /// A part of its answer has reached the client.
     streamed: bool,
     parts: Frames,
+    /// Tasks of others that were begun while it was the first of its client.
+    passed: BTreeMap<Conn, u32>,
     /// It has its final answer, or nobody to give it to.
     done: bool,
     /// Another task of its number was under way.
@@ -164,7 +173,6 @@ enum At {
 /// What this turn's event allows or demands.
 #[derive(Debug, Default)]
 struct Due {
-    speaker: Option<Conn>,
     lost: Option<Conn>,
     bye: Option<Conn>,
     fresh: Option<u64>,
@@ -176,7 +184,7 @@ struct Due {
     cancelled: Option<u64>,
     pong: Option<(Conn, Way)>,
     complaint: Option<Conn>,
-    close: Option<Conn>,
+    close: BTreeSet<Conn>,
     trusted: Option<Conn>,
     /// It says again who it is, which its language does not allow.
     confused: Option<Conn>,
@@ -253,16 +261,13 @@ impl Ledger {
         self.parties.get_mut(&conn)?.hand.as_mut()
     }
 
-    fn begin(&mut self, now: Time, conn: Option<Conn>) {
+    fn begin(&mut self, now: Time) {
         self.now = now;
-        self.due = Due {
-            speaker: conn,
-            ..Due::default()
-        };
+        self.due = Due::default();
     }
 
     pub(crate) fn opened(&mut self, now: Time, conn: Conn, tongue: Tongue) {
-        self.begin(now, None);
+        self.begin(now);
         self.parties.insert(
             conn,
             Party {
@@ -282,16 +287,16 @@ impl Ledger {
     }
 
     pub(crate) fn woke(&mut self, now: Time) {
-        self.begin(now, None);
+        self.begin(now);
     }
 
     pub(crate) fn sign(&mut self, now: Time, conn: Conn) {
-        self.begin(now, Some(conn));
+        self.begin(now);
         self.party(conn).heard = now;
     }
 
     pub(crate) fn full(&mut self, now: Time, conn: Conn, full: bool) {
-        self.begin(now, None);
+        self.begin(now);
         self.party(conn).full = full;
         if let Some(hand) = self.hand(conn) {
             hand.told = now;
@@ -300,7 +305,7 @@ impl Ledger {
     }
 
     pub(crate) fn lost(&mut self, now: Time, conn: Conn) {
-        self.begin(now, None);
+        self.begin(now);
         self.due.lost = Some(conn);
         self.party(conn).lost = true;
         self.drop_client(conn);
@@ -309,12 +314,12 @@ impl Ledger {
     }
 
     pub(crate) fn drain(&mut self, now: Time, limit: Duration) {
-        self.begin(now, None);
+        self.begin(now);
         self.draining.get_or_insert(now + limit);
     }
 
     pub(crate) fn heard(&mut self, now: Time, conn: Conn, meant: &Meant) {
-        self.begin(now, Some(conn));
+        self.begin(now);
         let party = self.party(conn);
         if party.lost || party.closed {
             return;
@@ -334,136 +339,6 @@ impl Ledger {
         }
         self.meant(conn, meant);
         self.look_for_room();
-    }
-
-    fn meant(&mut self, conn: Conn, meant: &Meant) {
-        match meant {
-            Meant::Nothing | Meant::Beat => {}
-            Meant::Ask(asked) => self.asked(conn, asked),
-            Meant::Cancel(way) => {
-                if let Some(serial) = self.by_way.get(&(conn, *way)) {
-                    self.due.must_end = Some(*serial);
-                    self.due.cancelled = Some(*serial);
-                }
-            }
-            Meant::Announce(stated) => self.announced(conn, stated),
-            Meant::AnnounceBadly => {
-                self.due.complaint = Some(conn);
-                self.strike(conn);
-            }
-            Meant::Reply {
-                token,
-                partial,
-                body,
-            } => self.replied(conn, *token, *partial, body),
-            Meant::Ping {
-                id,
-                promise_ms,
-                capacity,
-            } => {
-                self.due.pong = Some((conn, Way { id: *id, via: 0 }));
-                let party = self.party(conn);
-                party.promise = promised(*promise_ms);
-                let pending = party.stated.as_mut().map(|(_, stated)| stated);
-                let applied = party.hand.as_mut().map(|hand| &mut hand.stated);
-                for stated in pending.into_iter().chain(applied) {
-                    stated.promise_ms = *promise_ms;
-                    stated.capacity = capacity.unwrap_or(stated.capacity);
-                }
-            }
-            Meant::Bye => {
-                self.due.bye = Some(conn);
-                self.party(conn).promise = Duration::ZERO;
-                self.drop_client(conn);
-            }
-            Meant::Garbage => self.strike(conn),
-        }
-    }
-
-    /// So much nonsense closes a connection.
-    fn strike(&mut self, conn: Conn) {
-        let most = self.config.limits.strikes;
-        let party = self.party(conn);
-        party.strikes += 1;
-        if party.strikes >= most {
-            self.due.close = Some(conn);
-        }
-    }
-
-    fn asked(&mut self, conn: Conn, asked: &Asked) {
-        if asked.service.starts_with("s0.") || asked.service.starts_with("mmi.") {
-            self.due.own = Some((conn, asked.way));
-            return;
-        }
-        let ttl = match asked.ttl_ms {
-            0 => self.config.default_ttl,
-            ms => Duration::from_millis(u64::from(ms)),
-        };
-        let twin = asked.way.id != 0 && self.by_way.contains_key(&(conn, asked.way));
-        self.rank += 1;
-        let task = Task {
-            asked: asked.clone(),
-            conn,
-            arrived: self.rank,
-            deadline: self.now + ttl.min(self.config.max_ttl),
-            at: At::Door,
-            attempts: 0,
-            again: false,
-            streamed: false,
-            parts: Frames::new(),
-            done: false,
-            twin,
-        };
-        if !twin {
-            self.by_way.insert((conn, asked.way), asked.serial);
-        }
-        self.tasks.insert(asked.serial, task);
-        self.active.insert(asked.serial);
-        self.due.fresh = Some(asked.serial);
-    }
-
-    fn announced(&mut self, conn: Conn, stated: &Stated) {
-        let now = self.now;
-        let party = self.party(conn);
-        match &party.hand {
-            Some(_) if !party.tongue.is_s0() => self.due.confused = Some(conn),
-            Some(hand) if hand.stated == *stated => party.stated = None,
-            _ => party.stated = Some((now, stated.clone())),
-        }
-    }
-
-    fn replied(&mut self, conn: Conn, token: Token, partial: bool, body: &Frames) {
-        let Some(hand) = self.hand(conn) else {
-            return;
-        };
-        let Some(&serial) = hand.holding.get(&token) else {
-            return;
-        };
-        if !partial {
-            hand.holding.remove(&token);
-            if hand.holding.is_empty() {
-                let now = self.now;
-                self.party(conn).busy = now;
-            }
-        }
-        let task = self.tasks.get_mut(&serial).expect("it is held");
-        if partial {
-            if !task.done {
-                if task.asked.tongue.whole() {
-                    task.parts.extend(body.iter().cloned());
-                } else {
-                    self.due.partial = Some((serial, body.clone()));
-                }
-            }
-            return;
-        }
-        if task.done {
-            task.at = At::Over;
-            self.active.remove(&serial);
-        } else {
-            self.due.must_end = Some(serial);
-            self.due.reply = Some((serial, body.clone()));
-        }
     }
 
     /// Nobody waits for its answers any more.
@@ -589,6 +464,14 @@ impl Hand {
 }
 
 impl Task {
+    /// Whether it stands in one line with another that has not been begun.
+    fn same_line(&self, other: &Self) -> bool {
+        self.conn == other.conn
+            && self.attempts == 0
+            && self.asked.service == other.asked.service
+            && self.asked.priority == other.asked.priority
+    }
+
     fn may_restart(&self, most: u16) -> bool {
         self.again && !self.streamed && self.attempts < most
     }
@@ -599,13 +482,5 @@ impl Stated {
     fn offers(&self, service: &str) -> Option<bool> {
         let found = self.offers.iter().find(|(name, _)| name == service);
         found.map(|(_, idempotent)| *idempotent)
-    }
-}
-
-/// What a stated interval counts as.
-fn promised(ms: u32) -> Duration {
-    match ms {
-        0 => Duration::ZERO,
-        ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),
     }
 }

@@ -1,6 +1,6 @@
 //! When the broker may say no, and what it must say then.
 
-use scale0::broker::Snapshot;
+use scale0::broker::{Overflow, Snapshot};
 
 use super::{At, Checked, Ledger, Promise, Task, broken, must};
 use crate::speech::Refusal;
@@ -63,8 +63,10 @@ impl Ledger {
             Drain,
             "task {serial} is taken on while draining"
         );
-        // Majordomo's clients cannot be refused; they are not read on.
-        let told = task.asked.tongue.is_s0();
+        // Majordomo's clients cannot be refused; they are not read on. Others may be treated so.
+        let works = self.parties[&task.conn].hand.is_some();
+        let refuses = self.config.overflow == Overflow::Refuse;
+        let told = task.asked.tongue.is_s0() && (works || refuses);
         let ours = self.open_of(task);
         must!(
             !told || ours <= self.config.limits.client_tasks,
@@ -117,7 +119,8 @@ impl Ledger {
             let name = service.name.to_string();
             let beyond = |serial: &&u64| {
                 let task = &self.tasks[serial];
-                let pressed = task.attempts > 0 || !task.asked.tongue.is_s0();
+                let blocks = self.config.overflow == Overflow::Block;
+                let pressed = task.attempts > 0 || blocks || !task.asked.tongue.is_s0();
                 pressed && task.at == At::Queue && task.asked.service == name
             };
             let beyond = self.active.iter().filter(beyond).count();

@@ -66,7 +66,7 @@ impl Ledger {
             }
             Heard::Bye => {}
             Heard::Complaint(code) => {
-                let banned = code == 444 && self.due.close == Some(conn);
+                let banned = code == 444 && self.due.close.contains(&conn);
                 must!(
                     banned || (self.due.complaint.take() == Some(conn) && code == 400),
                     Announced,
@@ -104,9 +104,7 @@ impl Ledger {
 
     pub(crate) fn closed(&mut self, conn: Conn) -> Checked {
         self.reachable(conn)?;
-        if self.due.close == Some(conn) {
-            self.due.close = None;
-        }
+        self.due.close.remove(&conn);
         let party = self.party(conn);
         (party.closed, party.held) = (true, false);
         self.drop_client(conn);
@@ -144,6 +142,9 @@ impl Ledger {
             }
             Fact::WorkerLeft { why, .. } => {
                 self.left(conn, *why)?;
+                if matches!(why, Leaving::Silent | Leaving::Suspect) {
+                    self.due.close.insert(conn);
+                }
                 self.drop_hand(conn);
             }
             Fact::WorkerSuspect { .. } => {
@@ -235,7 +236,7 @@ impl Ledger {
                 .and_then(|hand| hand.suspect)
                 .is_some_and(|since| since + self.config.suspect_time <= now),
             Leaving::Confused => {
-                self.due.confused == Some(conn) || party.closed || self.due.close == Some(conn)
+                self.due.confused == Some(conn) || party.closed || self.due.close.contains(&conn)
             }
             Leaving::Forbidden => false,
         };
@@ -338,6 +339,7 @@ impl Ledger {
             "task {serial} has the token of another attempt"
         );
         self.taken_on(serial)?;
+        self.passes(serial)?;
         let task = self.tasks.get_mut(&serial).expect("it is there");
         task.at = At::Worker(conn, given.token);
         task.attempts += 1;
@@ -363,23 +365,68 @@ impl Ledger {
             "{:?} has been idle longer than {conn}",
             idlest.map(|(idlest, _)| idlest)
         );
-        let earlier = self.active.iter().find(|other| {
-            let other = &self.tasks[other];
-            task.attempts == 0
-                && other.at == At::Queue
-                && other.attempts == 0
-                && !other.done
-                && other.conn == task.conn
-                && other.asked.service == task.asked.service
-                && other.asked.priority == task.asked.priority
-                && other.arrived < task.arrived
-                && other.deadline > self.now
-        });
-        must!(
-            earlier.is_none(),
-            InOrder,
-            "task {serial} is begun before task {earlier:?}"
-        );
+        let hand = self.parties[&conn].hand.as_ref();
+        let offers = |name: &str| hand.is_some_and(|hand| hand.stated.offers(name).is_some());
+        let waited = self.now.since(task.arrived).as_secs();
+        for other in &self.active {
+            let rival = &self.tasks[other];
+            if *other == serial || rival.at != At::Queue || rival.done {
+                continue;
+            }
+            must!(
+                !(rival.same_line(task) && rival.rank < task.rank && task.attempts == 0),
+                InOrder,
+                "task {serial} is begun before task {other}"
+            );
+            let above = u64::from(rival.asked.priority.saturating_sub(task.asked.priority));
+            must!(
+                waited >= above || !offers(&rival.asked.service),
+                InOrder,
+                "task {serial} is begun before task {other}, which is more important"
+            );
+        }
+        Ok(())
+    }
+
+    /// A task is begun: those who wait behind it wait no longer than their turn.
+    fn passes(&mut self, serial: u64) -> Checked {
+        let task = &self.tasks[&serial];
+        if task.attempts > 0 {
+            return Ok(());
+        }
+        let (conn, service) = (task.conn, task.asked.service.clone());
+        let priority = task.asked.priority;
+        let firsts: Vec<u64> = self
+            .active
+            .iter()
+            .copied()
+            .filter(|other| {
+                let rival = &self.tasks[other];
+                rival.at == At::Queue
+                    && !rival.done
+                    && rival.attempts == 0
+                    && rival.conn != conn
+                    && rival.asked.service == service
+                    && rival.asked.priority == priority
+                    && !self.active.iter().any(|before| {
+                        let before = &self.tasks[before];
+                        before.at == At::Queue
+                            && !before.done
+                            && before.same_line(rival)
+                            && before.rank < rival.rank
+                    })
+            })
+            .collect();
+        for first in firsts {
+            let rival = self.tasks.get_mut(&first).expect("it is active");
+            let times = rival.passed.entry(conn).or_default();
+            *times += 1;
+            must!(
+                *times <= FAIR,
+                FairTurns,
+                "{times} tasks of {conn} are begun while task {first} waits for its turn"
+            );
+        }
         Ok(())
     }
 
@@ -471,3 +518,6 @@ fn serial_of(body: &Frames) -> Option<u64> {
         _ => None,
     }
 }
+
+/// What one client may be ahead of another, in tasks.
+const FAIR: u32 = 3;

@@ -1,6 +1,6 @@
 //! What peers say, booked as they mean it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{At, Conn, Ledger, Task};
@@ -85,6 +85,7 @@ impl Ledger {
             again: false,
             streamed: false,
             parts: Frames::new(),
+            unsent: VecDeque::new(),
             passed: BTreeMap::new(),
             done: false,
             twin,
@@ -127,7 +128,8 @@ impl Ledger {
                 if task.asked.tongue.whole() {
                     task.parts.extend(body.iter().cloned());
                 } else {
-                    self.due.partial = Some((serial, body.clone()));
+                    task.unsent.push_back(body.clone());
+                    self.due.partial = Some(serial);
                 }
             }
             return;

@@ -13,7 +13,7 @@ mod turn;
 use meaning::promised;
 pub(crate) use turn::After;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use scale0::broker::Config;
@@ -150,7 +150,10 @@ struct Task {
     again: bool,
     /// A part of its answer has reached the client.
     streamed: bool,
+    /// Parts for a client that takes one answer only.
     parts: Frames,
+    /// Parts that the worker has said and the client has not been sent.
+    unsent: VecDeque<Frames>,
     /// Tasks of others that were begun while it was the first of its client.
     passed: BTreeMap<Conn, u32>,
     /// It has its final answer, or nobody to give it to.
@@ -179,7 +182,7 @@ struct Due {
     /// A question to the broker itself.
     own: Option<(Conn, Way)>,
     reply: Option<(u64, Frames)>,
-    partial: Option<(u64, Frames)>,
+    partial: Option<u64>,
     must_end: Option<u64>,
     cancelled: Option<u64>,
     pong: Option<(Conn, Way)>,
@@ -361,6 +364,7 @@ impl Ledger {
     fn conclude(&mut self, serial: u64) {
         let task = self.tasks.get_mut(&serial).expect("it is active");
         task.done = true;
+        task.unsent.clear();
         let (conn, way) = (task.conn, task.asked.way);
         if self.by_way.get(&(conn, way)) == Some(&serial) {
             self.by_way.remove(&(conn, way));

@@ -20,7 +20,7 @@ impl Ledger {
             404 => (fresh && self.too_many_names(task)) || (waiting && !begun && !offered),
             408 => waiting && !begun && late,
             409 => fresh && task.twin,
-            413 => task.asked.tongue.whole() && !task.parts.is_empty(),
+            413 => !task.parts.is_empty() || !task.unsent.is_empty(),
             429 => fresh && self.open_of(task) > self.config.limits.client_tasks,
             499 => self.due.cancelled == Some(serial),
             502 => {

@@ -345,6 +345,7 @@ impl Ledger {
         task.attempts += 1;
         task.again = again;
         task.parts.clear();
+        task.unsent.clear();
         self.rank += 1;
         let rank = self.rank;
         if let Some(hand) = self.hand(conn) {
@@ -444,19 +445,26 @@ impl Ledger {
                 task.twin && !task.done && (task.conn, task.asked.way) == here
             })
             .filter(|_| said.error.is_some());
-        let whose = self.due.reply.as_ref().or(self.due.partial.as_ref());
+        let replied = self.due.reply.as_ref().map(|(serial, _)| *serial);
         if said.error.is_none()
-            && let Some((serial, _)) = whose
+            && let Some(serial) = replied.or(self.due.partial)
         {
-            let task = &self.tasks[serial];
+            let task = &self.tasks[&serial];
+            let whose = (task.conn, task.asked.way);
+            // Parts that have waited may go to others in the same turn.
+            let waited = said.partial
+                && (self.by_way.get(&here))
+                    .is_some_and(|serial| !self.tasks[serial].unsent.is_empty());
             must!(
-                (task.conn, task.asked.way) == here,
+                whose == here || waited,
                 RightClient,
-                "the answer to task {serial} of {} {:?} goes to {here:?}",
-                task.conn,
-                task.asked.way
+                "the answer to task {serial} of {whose:?} goes to {here:?}"
             );
-            must!(!task.done, OneFinal, "task {serial} has its answer already");
+            must!(
+                whose != here || !task.done,
+                OneFinal,
+                "task {serial} has its answer already"
+            );
         }
         let Some(serial) = at_door.or(self.by_way.get(&here).copied()) else {
             let before = self.ended.contains(&here);
@@ -481,15 +489,17 @@ impl Ledger {
             return Ok(());
         }
         if said.partial {
-            let right = self
-                .due
-                .partial
-                .take()
-                .is_some_and(|(of, body)| of == serial && body == said.body);
-            must!(right, Faithful, "nobody said this part of task {serial}");
-            if let Some(task) = self.tasks.get_mut(&serial) {
-                task.streamed = true;
-            }
+            let task = self.tasks.get_mut(&serial).expect("it is open");
+            let right = task
+                .unsent
+                .pop_front()
+                .is_some_and(|part| part == said.body);
+            must!(
+                right,
+                Faithful,
+                "nobody said this part of task {serial} now"
+            );
+            task.streamed = true;
             return Ok(());
         }
         let Some((_, last)) = self.due.reply.take() else {
@@ -498,6 +508,11 @@ impl Ledger {
                 format!("no attempt at task {serial} says {said:?}"),
             );
         };
+        must!(
+            task.unsent.is_empty(),
+            Faithful,
+            "parts of task {serial} were not passed on before its end"
+        );
         let whole: Frames = task.parts.iter().chain(&last).cloned().collect();
         must!(
             whole == said.body,

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     KeepsTheDead,
     /// Who is silent counts as alive for ever.
     PitiesTheSilent,
+    /// Workers are heard that say nothing.
+    HearsVoices,
     /// What one client asks is put off for ever.
     ForgetsOneClient,
     /// A question comes in only after the next event.
@@ -69,12 +71,13 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::SwallowsFinals,
         Self::LosesCredits,
         Self::LeaksTasks,
         Self::KeepsTheDead,
         Self::PitiesTheSilent,
+        Self::HearsVoices,
         Self::ForgetsOneClient,
         Self::PutsOffQuestions,
         Self::SwallowsAnnouncements,
@@ -130,7 +133,7 @@ impl Fault {
                 Promise::OneStart,
                 Promise::HonestRefusal,
             ],
-            Self::PitiesTheSilent => &[Promise::Alive],
+            Self::PitiesTheSilent | Self::HearsVoices => &[Promise::Alive],
             Self::ForgetsOneClient | Self::PutsOffQuestions => {
                 &[Promise::IdleHands, Promise::Books, Promise::OneFinal]
             }
@@ -280,6 +283,14 @@ impl Liar {
                 let sign = |peer: &PeerId| Event::Sign { peer: *peer };
                 let signs = self.workers.keys().map(sign);
                 return signs.chain([Event::Woke]).collect();
+            }
+            Event::Woke if self.fault == Fault::HearsVoices => {
+                let voice = |peer: &PeerId| Event::Heard {
+                    peer: *peer,
+                    reading: Reading::Nothing,
+                };
+                let voices = self.workers.keys().map(voice);
+                return voices.chain([Event::Woke]).collect();
             }
             _ => {}
         }

@@ -88,6 +88,7 @@ impl Ledger {
             unsent: VecDeque::new(),
             passed: BTreeMap::new(),
             done: false,
+            since: self.now,
             twin,
         };
         if !twin {

@@ -113,6 +113,8 @@ struct Party {
     promise: Duration,
     /// Its last sign of life.
     heard: Time,
+    /// Its last message.
+    spoke: Time,
     /// When it last had a task, or was no worker.
     busy: Time,
     hand: Option<Hand>,
@@ -158,6 +160,8 @@ struct Task {
     passed: BTreeMap<Conn, u32>,
     /// It has its final answer, or nobody to give it to.
     done: bool,
+    /// Since when.
+    since: Time,
     /// Another task of its number was under way.
     twin: bool,
 }
@@ -282,6 +286,7 @@ impl Ledger {
                 strikes: 0,
                 promise: Duration::ZERO,
                 heard: now,
+                spoke: now,
                 busy: now,
                 hand: None,
                 stated: None,
@@ -327,7 +332,7 @@ impl Ledger {
         if party.lost || party.closed {
             return;
         }
-        party.heard = now;
+        (party.heard, party.spoke) = (now, now);
         let majordomo = !party.tongue.is_s0();
         if let Some(hand) = &mut party.hand {
             hand.beats = if majordomo && !hand.holding.is_empty() {
@@ -364,6 +369,7 @@ impl Ledger {
     fn conclude(&mut self, serial: u64) {
         let task = self.tasks.get_mut(&serial).expect("it is active");
         task.done = true;
+        task.since = self.now;
         task.unsent.clear();
         let (conn, way) = (task.conn, task.asked.way);
         if self.by_way.get(&(conn, way)) == Some(&serial) {

@@ -211,6 +211,27 @@ impl Ledger {
             "{conn} is silent since {:?}, and kept",
             party.heard
         );
+        // Who let a deadline pass and says nothing is not trusted for long.
+        let grace = self.config.suspect_after;
+        let silence = if party.promise.is_zero() {
+            grace
+        } else {
+            grace.max(patience)
+        };
+        let judged = (hand.holding.values())
+            .map(|serial| &self.tasks[serial])
+            .filter(|task| task.done)
+            .map(|task| task.since.max(task.deadline) + grace)
+            .min();
+        let end = judged.map(|judged| {
+            judged.max(party.spoke + silence) + silence.max(Duration::from_secs(1)) + TICK
+        });
+        must!(
+            hand.suspect.is_some() || end.is_none_or(|end| now <= end),
+            Alive,
+            "{conn} says nothing since {:?}, and is trusted",
+            party.spoke
+        );
         if let Some(since) = hand.suspect {
             must!(
                 now <= since + self.config.suspect_time + NAP,

@@ -89,6 +89,7 @@ impl Ledger {
             passed: BTreeMap::new(),
             done: false,
             since: self.now,
+            first: None,
             twin,
         };
         if !twin {

@@ -162,6 +162,8 @@ struct Task {
     done: bool,
     /// Since when.
     since: Time,
+    /// Since when it is the first that waits of its client, service and priority.
+    first: Option<Time>,
     /// Another task of its number was under way.
     twin: bool,
 }
@@ -211,6 +213,10 @@ pub(crate) struct Ledger {
     by_way: HashMap<(Conn, Way), u64>,
     ended: HashSet<(Conn, Way)>,
     tokens: HashSet<Token>,
+    /// Services that somebody offers.
+    offers: BTreeSet<String>,
+    /// When the last worker of a service left.
+    left: BTreeMap<String, Time>,
     rank: u64,
     /// When what is left is told that time is up.
     draining: Option<Time>,
@@ -230,6 +236,8 @@ impl Ledger {
             by_way: HashMap::new(),
             ended: HashSet::new(),
             tokens: HashSet::new(),
+            offers: BTreeSet::new(),
+            left: BTreeMap::new(),
             rank: 0,
             draining: None,
             drained: false,
@@ -445,6 +453,12 @@ impl Ledger {
             .values()
             .filter_map(|party| party.hand.as_ref())
             .any(|hand| hand.stated.offers(service).is_some())
+    }
+
+    /// When a task that finds no worker has waited long enough for one.
+    fn patience_ends(&self, task: &Task) -> Time {
+        let left = self.left.get(&task.asked.service).copied();
+        task.arrived.max(left.unwrap_or(Time::ZERO)) + self.config.wait_for_worker
     }
 
     fn capacity(&self, hand: &Hand) -> usize {

@@ -11,13 +11,14 @@ impl Ledger {
         let task = &self.tasks[&serial];
         let offered = self.offered(&task.asked.service);
         let late = task.deadline <= self.now;
+        let long = late || self.patience_ends(task) <= self.now;
         let waiting = matches!(task.at, At::Queue | At::Orphaned);
         let fresh = task.at == At::Door;
         let over = self.draining.is_some_and(|at| at <= self.now);
         let most = self.config.max_attempts;
         let begun = task.attempts > 0;
         let true_so = match refusal.code {
-            404 => (fresh && self.too_many_names(task)) || (waiting && !begun && !offered),
+            404 => (fresh && self.too_many_names(task)) || (waiting && !begun && !offered && long),
             408 => waiting && !begun && late,
             409 => fresh && task.twin,
             413 => !task.parts.is_empty() || !task.unsent.is_empty(),
@@ -25,7 +26,7 @@ impl Ledger {
             499 => self.due.cancelled == Some(serial),
             502 => {
                 let lost = task.at == At::Orphaned && (late || !task.may_restart(most));
-                let alone = task.at == At::Queue && !offered;
+                let alone = task.at == At::Queue && !offered && long;
                 begun && (over || lost || alone)
             }
             503 => {

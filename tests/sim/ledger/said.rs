@@ -379,6 +379,24 @@ impl Ledger {
                 InOrder,
                 "task {serial} is begun before task {other}"
             );
+            must!(
+                !(task.same_line(rival) && rival.attempts > 0 && rival.deadline > self.now),
+                InOrder,
+                "task {serial} is begun before task {other}, which comes again"
+            );
+            // It is looked at once a second, and may just have been.
+            let risen = rival.first.map_or(0, |first| {
+                let waited = self.now.since(first).saturating_sub(RISES);
+                u64::from(rival.asked.priority) + waited.as_secs()
+            });
+            let level = u64::from(task.asked.priority) + self.now.since(task.arrived).as_secs();
+            must!(
+                risen.min(7) <= level.min(7)
+                    || task.attempts > 0
+                    || rival.asked.service != task.asked.service,
+                InOrder,
+                "task {serial} is begun before task {other}, which has risen to {risen}"
+            );
             let above = u64::from(rival.asked.priority.saturating_sub(task.asked.priority));
             must!(
                 waited >= above || !offers(&rival.asked.service),
@@ -536,3 +554,5 @@ fn serial_of(body: &Frames) -> Option<u64> {
 
 /// What one client may be ahead of another, in tasks.
 const FAIR: u32 = 3;
+/// How late a task may rise.
+const RISES: Duration = Duration::from_secs(1);

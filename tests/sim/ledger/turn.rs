@@ -1,5 +1,6 @@
 //! The end of a turn, and the end of all turns: what should have been done and was not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scale0::broker::Snapshot;
@@ -47,6 +48,9 @@ impl Ledger {
             }
         }
         self.in_time(after)?;
+        self.note_offers();
+        self.note_firsts();
+        self.nobody_waits_for_nobody()?;
         self.no_idle_hands()?;
         for (conn, party) in &self.parties {
             self.heeded(*conn, party)?;
@@ -142,6 +146,62 @@ impl Ledger {
                 self.drained || !(late || open == 0),
                 Drain,
                 "not drained, {open} tasks are open"
+            );
+        }
+        Ok(())
+    }
+
+    fn note_offers(&mut self) {
+        let offers: BTreeSet<String> = self
+            .parties
+            .values()
+            .filter_map(|party| party.hand.as_ref())
+            .flat_map(|hand| hand.stated.offers.iter().map(|(name, _)| name.clone()))
+            .collect();
+        for gone in self.offers.difference(&offers) {
+            self.left.insert(gone.clone(), self.now);
+        }
+        self.offers = offers;
+    }
+
+    /// Which tasks are the first of their line, and since when.
+    fn note_firsts(&mut self) {
+        let mut lines = BTreeSet::new();
+        let mut waiting: Vec<&u64> = self.active.iter().collect();
+        // Those that come again stand in front.
+        waiting.sort_by_key(|serial| {
+            let task = &self.tasks[serial];
+            (task.attempts == 0, task.rank)
+        });
+        let mut firsts = BTreeSet::new();
+        for serial in waiting {
+            let task = &self.tasks[serial];
+            let line = (task.conn, task.asked.service.clone(), task.asked.priority);
+            if task.at == At::Queue && !task.done && lines.insert(line) && task.attempts == 0 {
+                firsts.insert(*serial);
+            }
+        }
+        for serial in &self.active {
+            let task = self.tasks.get_mut(serial).expect("it is active");
+            if !firsts.contains(serial) {
+                task.first = None;
+            } else if task.first.is_none() {
+                task.first = Some(self.now);
+            }
+        }
+    }
+
+    /// A service without workers lets its tasks wait for a while only.
+    fn nobody_waits_for_nobody(&self) -> Checked {
+        for serial in &self.active {
+            let task = &self.tasks[serial];
+            must!(
+                task.at != At::Queue
+                    || task.done
+                    || self.offers.contains(&task.asked.service)
+                    || self.now <= self.patience_ends(task) + TICK,
+                OneFinal,
+                "nobody offers its service, and it waits: {task:?}"
             );
         }
         Ok(())

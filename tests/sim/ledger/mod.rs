@@ -6,6 +6,7 @@
 //! the run.
 
 mod meaning;
+mod order;
 mod refusing;
 mod said;
 mod turn;

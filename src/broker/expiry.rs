@@ -85,6 +85,19 @@ impl Broker {
         }
     }
 
+    /// The same when tasks have come back: they may have waited longer than those for which the timer
+    /// is set.
+    pub(super) fn await_workers_anew(&mut self, number: u32) {
+        let timer = self
+            .services
+            .get_mut(number)
+            .and_then(|service| service.timer.take());
+        if let Some(timer) = timer {
+            self.deadlines.clear(timer);
+        }
+        self.await_workers(number);
+    }
+
     /// A zombie's worker has had its time. If it says nothing at all, it is not trusted with new
     /// tasks: a program that loops keeps its I/O thread, and its connection, alive.
     fn judge(&mut self, number: u32, place: u32) {

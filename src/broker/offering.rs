@@ -328,7 +328,7 @@ impl Broker {
                 self.move_on(service);
             }
             self.dispatch(service);
-            self.await_workers(service);
+            self.await_workers_anew(service);
         }
         self.serve_moved(&[]);
     }

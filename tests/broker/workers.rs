@@ -456,3 +456,26 @@ fn draining_with_nothing_to_do_is_done_at_once_and_only_once() {
     assert_eq!(t.drains(SECOND), SILENCE);
     assert_eq!(t.wait_ms(2000), SILENCE);
 }
+
+#[test]
+fn a_task_that_comes_back_to_nobody_waits_no_longer_for_those_who_came_later() {
+    let mut t = Talk::new();
+    t.announces("wes", offers("echo", 1));
+    t.asks("ann", repeatable("x", "echo"));
+    t.wait_ms(200);
+    t.announces("wes", offers("sum", 1));
+    t.wait_ms(1500);
+    t.asks("bob", task("y", "echo"));
+    t.wait_ms(1000);
+    t.loses("wes");
+    let said = t.wait_ms(10);
+    assert!(
+        said.iter().any(|line| line.starts_with("ann: 502")),
+        "{said:?}"
+    );
+    let said = t.wait_ms(1000);
+    assert!(
+        said.iter().any(|line| line.starts_with("bob: 404")),
+        "{said:?}"
+    );
+}

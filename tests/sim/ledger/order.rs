@@ -77,13 +77,7 @@ impl Ledger {
                     && rival.conn != conn
                     && rival.asked.service == service
                     && rival.asked.priority == priority
-                    && !self.active.iter().any(|before| {
-                        let before = &self.tasks[before];
-                        before.at == At::Queue
-                            && !before.done
-                            && before.same_line(rival)
-                            && before.rank < rival.rank
-                    })
+                    && rival.first.is_some()
             })
             .collect();
         for first in firsts {

@@ -21,10 +21,16 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
     tokio::pin!(sleep);
     let mut armed = None;
     let mut closing = None;
-    poll_fn(move |cx: &mut Context<'_>| {
+    let mut looked = false;
+    let mut turn = |cx: &mut Context<'_>| {
         loop {
             let mut shard = shard.borrow_mut();
             let now = shard.clock.now();
+            if !looked && armed.is_some_and(|at: Time| at + OVERSLEPT <= now) {
+                looked = true;
+                return Poll::Ready(Turn::Overslept);
+            }
+            looked = false;
             shard.wake_due(now);
             shard.flush(now);
             shard.relieve();
@@ -34,7 +40,7 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
                     now
                 });
                 if shard.open == 0 || since + LINGER * 2 <= now {
-                    return Poll::Ready(());
+                    return Poll::Ready(Turn::Drained);
                 }
             }
             shard.turn = Some(cx.waker().clone());
@@ -55,8 +61,19 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
             }
             armed = None;
         }
-    })
-    .await;
+    };
+    // After a process was stopped, its timers come before its streams are looked at, and everybody
+    // would be found silent whose words lie there unread.
+    while matches!(poll_fn(&mut turn).await, Turn::Overslept) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Why a turn was the last one for now.
+enum Turn {
+    Drained,
+    /// The timer comes so late that the streams have to be looked at first.
+    Overslept,
 }
 
 impl Shard {
@@ -208,5 +225,7 @@ impl Shard {
     }
 }
 
+/// A timer that is so late did not wait for its turn: this process, or its machine, did not run.
+const OVERSLEPT: Duration = Duration::from_millis(100);
 /// Timers that do not count are not looked for below this.
 const SPARE_TIMERS: usize = 64;

@@ -1,7 +1,8 @@
 """A worker with one thread, which echoes: it neither hears nor beats while it works on a task.
 
 Prints "task ATTEMPT" for each task, and "again" when the broker wants to be told once more who it
-is. With --gate each task waits for a line on stdin.
+is. With --gate each task waits for a line on stdin, with --work it takes so long, and with --loop
+it never ends: the only thread is busy for ever.
 """
 import sys
 import time
@@ -14,6 +15,8 @@ import sockets
 parser = sockets.arguments()
 parser.add_argument("service")
 parser.add_argument("--gate", action="store_true")
+parser.add_argument("--work", type=int, default=0, help="milliseconds for each task")
+parser.add_argument("--loop", action="store_true")
 parser.add_argument("--partials", type=int, default=0, help="partial replies before the last")
 parser.add_argument("--beat", type=int, default=500, help="milliseconds")
 typed = parser.parse_args()
@@ -25,6 +28,9 @@ def work(s, token, body, attempt):
     print("task", attempt, flush=True)
     if typed.gate:
         sys.stdin.readline()
+    time.sleep(typed.work / 1000)
+    while typed.loop:
+        pass
     for n in range(typed.partials):
         s.send_multipart(dialect.reply(token, [b"part %d" % n, *body], partial=True))
     s.send_multipart(dialect.reply(token, body))

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
@@ -183,6 +184,35 @@ impl WriteHalf {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Offers the stream what waits, once, although it has not said that it takes bytes again: the
+    /// system says so when a good part of its buffer is free (on Linux a third of what may be
+    /// megabytes), and a slow peer needs long for that. Whether a peer reads at all is known only
+    /// after this.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn offer(&self, now: Time, session: &mut Session) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = session.chunks(&mut slices);
+        let slices = slices.get(..filled).unwrap_or_default();
+        if slices.is_empty() {
+            return Ok(());
+        }
+        let socket = match self {
+            Self::Tcp(half) => SockRef::from(half.as_ref()),
+            Self::Ipc(half) => SockRef::from(half.as_ref()),
+        };
+        match socket.send_vectored(slices) {
+            Ok(n) => {
+                session.wrote(now, n);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use scale0::Client;
 
 use crate::peers::Python;
+use crate::process::Process;
 use crate::raw::{self, Raw, S0};
 use crate::scene::{Scene, number};
 use crate::staff::{Gated, call_on, soon};
@@ -59,7 +60,7 @@ async fn a_client_of_libzmq_that_never_reads_is_cut_by_bytes_or_by_time_and_nobo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_slowly_gets_everything_and_slows_nobody() {
-    let flags = ["--stall-timeout", "1s", "--wait-for-worker", "50s"];
+    let flags = ["--stall-timeout", "3s", "--wait-for-worker", "50s"];
     let scene = Scene::on(&flags);
     let echo = Gated::new(scene.endpoint(), "echo", 16);
     echo.open();
@@ -83,7 +84,7 @@ async fn a_client_that_reads_slowly_gets_everything_and_slows_nobody() {
                 (200, body.len())
             );
             // Half a stall's time now and then, and little each time.
-            let pause = if n % 50 == 0 { 700 } else { 10 };
+            let pause = if n % 50 == 0 { 1500 } else { 10 };
             std::thread::sleep(Duration::from_millis(pause));
         }
         assert!(raw.recv(Duration::from_millis(50)).is_err(), "nothing more");
@@ -98,5 +99,30 @@ async fn a_client_that_reads_slowly_gets_everything_and_slows_nobody() {
     );
     assert_eq!(scene.count("connections_cut"), 0);
     drop((echo, client));
+    scene.over(64);
+}
+
+#[test]
+fn a_client_that_takes_little_at_a_time_is_not_cut_although_its_system_holds_much_for_it() {
+    let scene = Scene::on(&["--stall-timeout", "2s", "--wait-for-worker", "50s"]);
+    let mut echo = scene.broker.scale0("worker");
+    echo.args(["--service", "echo", "--echo", "--capacity", "16"]);
+    let echo = Process::start(&mut echo);
+    scene.staffed(1);
+    let mut raw = Raw::open(scene.address()).unwrap();
+    let body = vec![5; 64 << 10];
+    for id in 1..=300 {
+        raw.send(&[&raw::task("echo", id, 60_000), &body]).unwrap();
+    }
+    // In four times the stall's time a tenth of what waits.
+    for n in 0..16 {
+        let parts = raw.recv(Duration::from_secs(10));
+        assert!(parts.is_ok(), "{n}: {parts:?}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let info = scene.info();
+    assert_eq!(info["counters"]["connections_cut"], 0, "{info}");
+    assert!(number(&info["buffered_bytes"]) > 1 << 20, "{info}");
+    drop((raw, echo));
     scene.over(64);
 }

@@ -94,9 +94,20 @@ impl Shard {
                 continue;
             }
             connection.scheduled = None;
-            match connection.session.wake(now) {
+            let before = connection.session.waiting();
+            // A peer is not to be cut for what its system's buffers do.
+            let offered = match connection.blocked {
+                true => connection.writer.offer(now, &mut connection.session),
+                false => Ok(()),
+            };
+            let taken = before - connection.session.waiting();
+            let woken = offered
+                .map_err(End::Io)
+                .and_then(|()| connection.session.wake(now).map_err(End::Session));
+            self.totals.bytes_out += taken as u64;
+            match woken {
                 Ok(()) => self.touched(id),
-                Err(error) => self.finish(id, End::Session(error)),
+                Err(end) => self.finish(id, end),
             }
         }
     }

@@ -883,6 +883,8 @@ struct Attack {
     /// For questions to the broker.
     desk: Raw,
     over: Arc<AtomicBool>,
+    /// The good client wants nothing more of the good worker.
+    served: Arc<AtomicBool>,
     client: JoinHandle<Result<Vec<Duration>, String>>,
     worker: JoinHandle<Result<(), String>>,
     before: Vec<Duration>,
@@ -904,9 +906,10 @@ impl Attack {
         let parts = worker.recv(PATIENCE).unwrap();
         assert_eq!(S0::read(&parts[0]).command, CONFIG);
         let over = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicBool::new(false));
         let worker = {
-            let over = Arc::clone(&over);
-            std::thread::spawn(move || work(worker, &over))
+            let served = Arc::clone(&served);
+            std::thread::spawn(move || work(worker, &served))
         };
         let mut client = Raw::open(address).unwrap();
         let before = (1..=CALLS)
@@ -920,6 +923,7 @@ impl Attack {
             desk: Raw::open(address).unwrap(),
             victim,
             over,
+            served,
             client,
             worker,
             before,
@@ -930,6 +934,7 @@ impl Attack {
     fn over(mut self, most: u64) {
         self.over.store(true, Ordering::Relaxed);
         let during = self.client.join().unwrap();
+        self.served.store(true, Ordering::Relaxed);
         drop(self.desk);
         self.worker.join().unwrap().expect("the good worker");
         let during = during.expect("the good client");
@@ -1025,13 +1030,13 @@ impl Attack {
     }
 }
 
-/// The good worker: echoes until it is over.
-fn work(mut raw: Raw, over: &AtomicBool) -> Result<(), String> {
+/// The good worker: echoes until the client is served, however long that one pauses.
+fn work(mut raw: Raw, served: &AtomicBool) -> Result<(), String> {
     loop {
         let parts = match raw.recv(Duration::from_millis(200)) {
             Ok(parts) => parts,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                if over.load(Ordering::Relaxed) {
+                if served.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 continue;

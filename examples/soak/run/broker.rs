@@ -97,9 +97,15 @@ pub(super) fn slope(samples: &[Sample]) -> f64 {
     if below > 0.0 { above / below } else { 0.0 }
 }
 
+/// What the line through the rest may rise in all, in KiB. The allocator keeps what bursts took, and
+/// one peer that does not read is a burst of 32 MiB: a short time shows no more than that there is
+/// a bound.
+pub(super) fn growth(time: Duration) -> f64 {
+    if time < FAIR { 128_000.0 } else { 24_000.0 }
+}
+
 /// The part of the time in which memory may grow.
 pub(super) const WARM_UP: f64 = 0.4;
-/// What the line through the rest may rise in all, in KiB: the allocator keeps what bursts took,
-/// and how large the largest burst is, is chance.
-pub(super) const GROWTH: f64 = 24_000.0;
+/// In this time all kinds of bursts come during the warm-up.
+const FAIR: Duration = Duration::from_secs(300);
 const EVERY: Duration = Duration::from_millis(250);

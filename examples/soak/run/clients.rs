@@ -266,18 +266,19 @@ async fn deaf(world: Arc<World>, mut dice: Dice) {
         while end > Instant::now() && world.is_day() {
             tokio::time::sleep(super::LOOK).await;
         }
-        let dealer = words::dial(&world.endpoint);
-        for id in 1..=200 {
+        let dealer = words::dial_ahead(&world.endpoint, 1);
+        // Far more than the system holds for it.
+        for id in 1..=120 {
             if !world.turn().await {
                 break;
             }
-            let task = world.book.task(64 << 10);
+            let task = world.book.task(256 << 10);
             let header = words::ask("echo", id, TTL, true);
             // Cut already: then it goes nowhere.
-            drop(dealer.send(task.body().behind(&header.frame())).await);
+            drop(dealer.try_send(task.body().behind(&header.frame())));
             world.book.end(End::LeftBehind);
         }
-        let end = Instant::now() + super::STALL * 2;
+        let end = Instant::now() + super::STALL * 3;
         while end > Instant::now() && world.is_day() {
             tokio::time::sleep(super::LOOK).await;
         }

@@ -161,10 +161,13 @@ async fn day(options: Options, command: Command) -> Report {
         }
         tokio::time::sleep(LOOK).await;
     }
+    if options.time >= LONG && last["counters"]["connections_cut"] == 0 {
+        broken.push("who did not read was not cut".to_owned());
+    }
     let samples = broker.end(&mut broken);
     let slope = broker::slope(&samples);
     let span = options.time.mul_f64(1.0 - broker::WARM_UP).as_secs_f64();
-    if slope * span > broker::GROWTH {
+    if slope * span > broker::growth(options.time) {
         broken.push(format!(
             "memory grew by {:.0} KiB in {span:.0} s",
             slope * span
@@ -286,6 +289,9 @@ impl fmt::Display for Report {
             resident(self.samples.last()),
             self.slope * 60.0,
         )?;
+        let tenths = (0..10).filter_map(|n| self.samples.get(self.samples.len() * n / 10));
+        let tenths: Vec<String> = tenths.map(|sample| sample.resident.to_string()).collect();
+        writeln!(f, "{:>28} {}", "each tenth of the time", tenths.join(" "))?;
         let [answered, at_rest, gone] = self.evening;
         writeln!(
             f,
@@ -309,6 +315,8 @@ pub(crate) const STALL: Duration = Duration::from_secs(2);
 const DAY: u8 = 0;
 const EVENING: u8 = 1;
 const NIGHT: u8 = 2;
+/// So long that everything happens at least once.
+const LONG: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);

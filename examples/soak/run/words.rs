@@ -10,7 +10,13 @@ use scale0::wire::{Message, Properties};
 
 /// A DEALER that is gone at once when it is dropped, and does not come back when it is cut.
 pub(super) fn dial(endpoint: &str) -> Dealer {
+    dial_ahead(endpoint, Options::default().receive_messages)
+}
+
+/// The same, which reads no more messages ahead than these.
+pub(super) fn dial_ahead(endpoint: &str, messages: usize) -> Dealer {
     let dealer = Dealer::with(Options {
+        receive_messages: messages,
         linger: Some(Duration::ZERO),
         reconnect: None,
         send_messages: 0,

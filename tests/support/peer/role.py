@@ -51,6 +51,8 @@ if mechanism.endswith("-server"):
 
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
+    # The one who decides stays until he has decided.
+    decided = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 if mechanism == "plain-client":
     socket.plain_username = words["user"].encode()
     socket.plain_password = words["password"].encode()
@@ -168,6 +170,9 @@ elif mode == "stream":
     until_told(burst)
 elif mode == "idle":
     sys.stdin.readline()
+if mechanism.endswith("-server"):
+    decided.poll(30_000)
+    socket.disable_monitor()
 socket.close()
 if mechanism.endswith("-server"):
     authenticator.stop()

@@ -51,7 +51,10 @@ if mechanism.endswith("-server"):
 
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
-    # The one who decides stays until he has decided.
+decided = None
+if mechanism.endswith("-server") and mode == "send":
+    # It hears nothing by which it knows that somebody is there, and must not end before it has let
+    # him in.
     decided = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 if mechanism == "plain-client":
     socket.plain_username = words["user"].encode()
@@ -170,7 +173,7 @@ elif mode == "stream":
     until_told(burst)
 elif mode == "idle":
     sys.stdin.readline()
-if mechanism.endswith("-server"):
+if decided:
     decided.poll(30_000)
     socket.disable_monitor()
 socket.close()

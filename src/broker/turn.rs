@@ -93,7 +93,7 @@ impl Broker {
         }
     }
 
-    /// A worker's room may have changed: it takes what waits for it, the longest waiting first,
+    /// A worker's room may have changed: it takes what waits for it, each task in its turn,
     /// and then stands ready if there is room left.
     pub(super) fn settle(&mut self, place: u32) {
         let most = self.config.limits.worker_tasks;

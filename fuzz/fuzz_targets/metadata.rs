@@ -6,11 +6,16 @@ use scale0::wire::{Metadata, Properties};
 
 pub fn run(data: &[u8]) {
     let limits = Limits::default();
-    if let Ok(metadata) = Metadata::read(data, &limits) {
+    if let Ok(mut metadata) = Metadata::read(data, &limits) {
         assert!(metadata.identity.len() <= 255);
         assert!(metadata.others.len() < limits.metadata_properties);
-        // Names that are no text are a peer's only: we write none.
-        if metadata.others.iter().all(|(name, _)| name.is_ascii()) {
+        // What only a peer does: names that are no text, and an identity of a type that states
+        // none. We may state an empty one, so there is to be room for it.
+        if !metadata.kind.states_identity() {
+            metadata.identity.clear();
+        }
+        let room = metadata.others.len() + 2 <= limits.metadata_properties;
+        if room && metadata.others.iter().all(|(name, _)| name.is_ascii()) {
             assert_eq!(Metadata::read(&metadata.write(), &limits), Ok(metadata));
         }
     }

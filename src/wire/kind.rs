@@ -78,7 +78,7 @@ impl SocketType {
     }
 
     /// Whether READY carries an Identity even when it is empty.
-    pub(super) const fn states_identity(self) -> bool {
+    pub const fn states_identity(self) -> bool {
         matches!(self, Self::Req | Self::Dealer | Self::Router)
     }
 }

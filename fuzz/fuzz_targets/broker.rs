@@ -166,7 +166,11 @@ impl Model {
         } else {
             self.known.remove(&peer);
         }
-        self.handle(Event::Opened { peer, user });
+        self.handle(Event::Opened {
+            peer,
+            user,
+            local: false,
+        });
     }
 
     /// By the rules that hold now.

@@ -66,6 +66,8 @@ pub enum Event {
         peer: PeerId,
         /// Who that has proved to be; none if it need not prove anything.
         user: Option<User>,
+        /// It comes from this machine, as far as can be seen: whatever a proxy brings does too.
+        local: bool,
     },
     /// A peer said something, understood or not.
     Heard {
@@ -282,7 +284,7 @@ impl Broker {
         self.now = self.now.max(now);
         std::mem::swap(&mut self.out, out);
         match event {
-            Event::Opened { peer, user } => self.opened(peer, user),
+            Event::Opened { peer, user, local } => self.opened(peer, user, local),
             Event::Heard { peer, reading } => self.heard(peer, reading),
             Event::Sign { peer } => {
                 let now = self.now;

@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     /// Who it has proved to be; none for nobody in particular.
     pub(super) user: Option<Box<User>>,
+    /// It comes from this machine.
+    pub(super) local: bool,
     /// Refusals that the log knows of.
     pub(super) forbidden: BTreeSet<(Right, Name)>,
     /// Its tasks that have no answer yet.
@@ -59,6 +61,7 @@ impl Peer {
         Self {
             id,
             user: None,
+            local: false,
             forbidden: BTreeSet::new(),
             tasks: BTreeMap::new(),
             worker: None,

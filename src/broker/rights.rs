@@ -16,9 +16,10 @@ use crate::wire::Message;
 
 impl Broker {
     /// A connection is open; who it is stays so.
-    pub(super) fn opened(&mut self, id: PeerId, user: Option<User>) {
+    pub(super) fn opened(&mut self, id: PeerId, user: Option<User>, local: bool) {
         self.meet(id);
         if let Some(peer) = self.peer_mut(id) {
+            peer.local = local;
             peer.user = user
                 .filter(|user| !access::is_anonymous(user))
                 .map(Box::new);
@@ -37,6 +38,15 @@ impl Broker {
             right,
             bare.as_ref().unwrap_or(service).as_bytes(),
         )
+    }
+
+    /// Whether a peer may change the broker through one of its own services: who may administer
+    /// it, or without rules whoever is on this machine.
+    pub(super) fn may_change(&self, id: PeerId, service: &Name) -> bool {
+        match &self.config.access {
+            Some(_) => self.may(id, Right::Administer, service),
+            None => self.peer(id).is_some_and(|peer| peer.local),
+        }
     }
 
     /// Refuses what the rules do not allow; nothing of it was done.
@@ -214,6 +224,9 @@ impl Broker {
     }
 
     fn reason(&self, id: PeerId, right: Right, services: &str) -> String {
+        if self.config.access.is_none() {
+            return format!("without rules only peers on the broker's machine {right} {services}");
+        }
         let user = access::printable(self.user(id));
         format!("no rule lets {user} {right} {services}")
     }

@@ -54,6 +54,7 @@ fn given(user: Option<User>, ask: Ask) -> Vec<Action> {
     tell(Event::Opened {
         peer: peer(1),
         user,
+        local: false,
     });
     tell(heard(1, Word::Ask(ask)))
 }

@@ -290,7 +290,11 @@ impl Shard {
                     }
                 }
                 let user = peer.user;
-                self.decide(now, Event::Opened { peer: id, user });
+                let local = self
+                    .connection(id)
+                    .is_some_and(|connection| is_local(connection.address));
+                let peer = id;
+                self.decide(now, Event::Opened { peer, user, local });
             }
             Heard::Message(message) => {
                 self.totals.messages_in += 1;
@@ -444,6 +448,11 @@ fn ip_of(address: Address) -> Option<IpAddr> {
         Address::Tcp(address) => Some(address.ip()),
         Address::Ipc => None,
     }
+}
+
+/// Whether a peer is on this machine.
+fn is_local(address: Address) -> bool {
+    ip_of(address).is_none_or(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Bytes per read.

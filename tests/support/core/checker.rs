@@ -60,6 +60,7 @@ macro_rules! must {
 #[derive(Debug, Default)]
 struct Peer {
     user: Option<User>,
+    local: bool,
     lost: bool,
     closed: bool,
     held: bool,
@@ -271,8 +272,9 @@ impl Checker {
 
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Opened { peer, user } => {
-                self.peers.entry(*peer).or_default().user = user.clone();
+            Event::Opened { peer, user, local } => {
+                let peer = self.peers.entry(*peer).or_default();
+                (peer.user, peer.local) = (user.clone(), *local);
             }
             Event::Access { access } => {
                 self.access = access.clone();

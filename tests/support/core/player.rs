@@ -180,8 +180,10 @@ impl Player {
             }),
             Step::Open(peer, _) if self.peers[peer].spoke => Ok(()),
             Step::Open(peer, user) => {
+                // Those of even numbers come from the broker's own machine.
+                let local = peer % 2 == 0;
                 let peer = self.id(peer);
-                self.turn(Event::Opened { peer, user })
+                self.turn(Event::Opened { peer, user, local })
             }
             Step::Rules(access) => self.turn(Event::Access { access }),
             Step::Wait(ms) => self.wait_until(self.rig.now + Duration::from_millis(ms)),

@@ -210,8 +210,15 @@ impl Talk {
     /// A connection opens, of the user of this name.
     pub(crate) fn opens(&mut self, who: &'static str, user: User) -> Vec<String> {
         let peer = self.id(who);
-        let user = Some(user);
-        self.turn(Event::Opened { peer, user })
+        let (user, local) = (Some(user), false);
+        self.turn(Event::Opened { peer, user, local })
+    }
+
+    /// A connection opens from the broker's own machine.
+    pub(crate) fn opens_here(&mut self, who: &'static str) -> Vec<String> {
+        let peer = self.id(who);
+        let (user, local) = (None, true);
+        self.turn(Event::Opened { peer, user, local })
     }
 
     /// Other rules hold; see [`rules`].

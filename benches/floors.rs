@@ -190,7 +190,7 @@ fn decide(bencher: Bencher, (workers, capacity): (u32, u16)) {
             deep: false,
             offers: vec![Offer {
                 service: Name::from("echo"),
-                idempotent: false,
+                ..Offer::default()
             }],
         };
         say(&mut broker, place, Word::Announce(announcement), &mut out);
@@ -242,6 +242,7 @@ fn decide_one(broker: &mut Broker, id: u64, body: &Message, out: &mut Vec<Action
         token: task.token,
         code: 200,
         partial: false,
+        refuses: false,
         ms: 0,
         properties: Bytes::new(),
         body: task.body,

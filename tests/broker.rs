@@ -13,6 +13,10 @@
 #[path = "support/core/mod.rs"]
 mod rig;
 
+#[path = "broker/choice.rs"]
+mod choice;
+#[path = "broker/failures.rs"]
+mod failures;
 #[path = "broker/majordomo.rs"]
 mod majordomo;
 #[path = "broker/names.rs"]

@@ -838,3 +838,59 @@ fn a_broker_goes_on_when_nobody_reads_its_log_any_more() {
     broker.wait().unwrap();
     assert_eq!((&*call.stdout, ended), ("hello\n", None), "{call:?}");
 }
+
+#[test]
+fn an_operator_sets_how_a_services_workers_are_chosen() {
+    let broker = Broker::start(&[]);
+    let offered = ["--service", "echo", "--echo", "--attribute", "policy=least"];
+    let _worker = worker(&broker, &offered);
+    broker.await_workers(1);
+    let policy = || broker.info()["services"][0]["policy"].clone();
+    assert_eq!(policy(), "least");
+    let set = run(broker.scale0("set").args(["echo", "policy=p2c", "ttl=2s"]));
+    let holds: Value = serde_json::from_str(&set.stdout).unwrap();
+    assert_eq!(
+        (set.code, &holds["policy"]),
+        (Some(0), &"p2c".into()),
+        "{set:?}"
+    );
+    assert_eq!((policy(), &holds["ttl_ms"]), ("p2c".into(), &2000.into()));
+    let set = run(broker.scale0("set").args(["echo", "policy=-"]));
+    assert_eq!((set.code, policy()), (Some(0), "least".into()), "{set:?}");
+    let wrong = run(broker.scale0("set").args(["echo", "policy=best"]));
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(
+        wrong.stderr.contains("lru, least, weighted, hash, p2c"),
+        "{wrong:?}"
+    );
+    let nothing = run(broker.scale0("set").arg("echo"));
+    assert_eq!(nothing.code, Some(2), "{nothing:?}");
+}
+
+#[test]
+fn a_command_may_refuse_a_task_so_that_another_worker_does_it() {
+    let broker = Broker::start(&[]);
+    let service = ["--service", "job", "--name", "busy", "--refuse-code", "75"];
+    let _busy = worker(
+        &broker,
+        &[&service[..], &["--", "sh", "-c", "exit 75"]].concat(),
+    );
+    broker.await_workers(1);
+    let _able = shell(&broker, "job", "echo done");
+    broker.await_workers(2);
+    for _ in 0..2 {
+        let done = call(&broker, &["job"]);
+        assert_eq!((done.code, &*done.stdout), (Some(0), "done\n"), "{done:?}");
+    }
+    let refused = broker.info()["info"]["counters"]["refused"].clone();
+    assert!(refused.as_u64() >= Some(1), "{refused}");
+}
+
+#[test]
+fn an_attribute_that_the_broker_does_not_take_is_logged_by_the_worker() {
+    let broker = Broker::start(&[]);
+    let offered = ["--service", "echo", "--echo", "--attribute", "weight=0"];
+    let worker = worker(&broker, &offered);
+    let line = worker.stderr_line("weight=0");
+    assert!(line.contains("1 to 10000"), "{line}");
+}

@@ -18,7 +18,7 @@ use scale0::broker::{Action, Broker, Config, Event, PeerId};
 use scale0::limits::Limits;
 use scale0::protocol::scale0::{Header, HeaderError, Settings, command, flag};
 use scale0::protocol::{
-    self, Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Status, Word,
+    self, Answer, Assignment, Dialect, Id, Name, Notice, Offer, Reading, Return, Status, Word,
 };
 use scale0::time::Time;
 use scale0::wire::{Builder, Message, Piece, Properties, SocketType, push_property};
@@ -187,8 +187,11 @@ fn describe(reading: &Reading) -> String {
             });
             out.extend(announcement.deep.then(|| "deep".to_owned()));
             for offer in &announcement.offers {
-                let idempotent = if offer.idempotent { ";idempotent" } else { "" };
-                out.push(format!("offer={}{idempotent}", printable(&offer.service)));
+                out.push(format!(
+                    "offer={}{}",
+                    printable(&offer.service),
+                    attributes(offer)
+                ));
             }
         }
         Reading::Word(Word::Reply(reply)) => {
@@ -199,6 +202,7 @@ fn describe(reading: &Reading) -> String {
             ));
             out.push(format!("code={}", reply.code));
             out.extend(reply.partial.then(|| "partial".to_owned()));
+            out.extend(reply.refuses.then(|| "refuses".to_owned()));
             if reply.ms != 0 {
                 out.push(format!("ms={}", reply.ms));
             }
@@ -215,6 +219,30 @@ fn describe(reading: &Reading) -> String {
         Reading::Word(Word::Bye(dialect)) => out.push(format!("bye dialect={}", word(*dialect))),
     }
     out.join(" ")
+}
+
+/// Those of an offer that are not what they usually are.
+fn attributes(offer: &Offer) -> String {
+    let mut text = String::new();
+    if offer.idempotent {
+        text += ";idempotent";
+    }
+    if offer.weight != 1 {
+        text += &format!(";weight={}", offer.weight);
+    }
+    if let Some(policy) = offer.policy {
+        text += &format!(";policy={policy}");
+    }
+    if !offer.slow_start.is_zero() {
+        text += &format!(";slow_start={}", offer.slow_start.as_millis());
+    }
+    if let Some(max) = offer.max {
+        text += &format!(";max={max}");
+    }
+    if let Some(ttl) = offer.ttl {
+        text += &format!(";ttl={}", ttl.as_millis());
+    }
+    text
 }
 
 /// What is to be written, as a vector says it.

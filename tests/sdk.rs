@@ -277,10 +277,9 @@ async fn failures_and_panics_of_handlers_reach_the_caller() {
             })
             .service("odd", async |_| Ok(Outcome::new(201, "made")))
             .service("mild", async |_| {
-                Err::<(), _>(Failure {
-                    code: 200,
-                    body: "no".into(),
-                })
+                let mut failure = Failure::new(500, "no");
+                failure.code = 200;
+                Err::<(), _>(failure)
             })
             .service("broken", async |task: Task| {
                 assert!(task.body().is_empty(), "told so");
@@ -730,6 +729,55 @@ async fn a_majordomo_call_that_is_given_up_does_not_spoil_the_next() {
 }
 
 #[tokio::test]
+async fn a_handler_may_refuse_a_task_and_another_worker_gets_it() {
+    let (_broker, endpoint) = broker();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let refuser = worker(&endpoint).capacity(4).service("job", move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async { Err::<(), _>(Failure::refuse()) }
+    });
+    let _refuser = Hired::new(refuser);
+    let client = Client::connect(&endpoint).unwrap();
+    // Alone, it is asked again each second.
+    let request = client.request("job").ttl(Duration::from_millis(1500));
+    let error = soon(request.body("x").call()).await.unwrap_err();
+    assert_eq!(error.code(), Some(408), "{error}");
+    assert!(error.is_safe_to_repeat());
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    let _able = Hired::new(worker(&endpoint).service("job", echo));
+    for n in 0..5 {
+        let text = n.to_string();
+        let reply = soon(client.call("job", text.as_str())).await.unwrap();
+        assert_eq!(reply.text(), text);
+    }
+}
+
+#[tokio::test]
+async fn attributes_reach_the_broker() {
+    let (_broker, endpoint) = broker();
+    let attributed = worker(&endpoint)
+        .capacity(8)
+        .service("job", echo)
+        .attribute("job", "policy=hash")
+        .attribute("job", "weight=3");
+    let _worker = Hired::new(attributed);
+    let client = Client::connect(&endpoint).unwrap();
+    soon(client.call("job", "x")).await.unwrap();
+    let services = soon(client.call("s0.services", ())).await.unwrap();
+    let text = services.text();
+    assert!(text.contains("\"policy\":\"hash\""), "{text}");
+    // It comes from this machine.
+    let set = Message::new(["job", "policy=least"]);
+    let holds = soon(client.call("s0.set", set)).await.unwrap();
+    assert!(
+        holds.text().starts_with("{\"policy\":\"least\""),
+        "{}",
+        holds.text()
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_built_says_why() {
     let none = Worker::builder("tcp://127.0.0.1:1")
         .unwrap()
@@ -747,6 +795,11 @@ async fn what_cannot_be_built_says_why() {
         .build()
         .unwrap_err();
     assert!(matches!(name, BuildError::Name(_)));
+    for (service, attribute) in [("b", "weight=5"), ("a", "weight=5;max=1")] {
+        let builder = worker("tcp://127.0.0.1:1").service("a", echo);
+        let error = builder.attribute(service, attribute).build().unwrap_err();
+        assert!(matches!(error, BuildError::Attribute { .. }));
+    }
     assert!(matches!(
         Client::connect("nonsense"),
         Err(BuildError::Endpoint(_))

@@ -250,6 +250,7 @@ impl Model {
             .map(|n| Offer {
                 service: service(n),
                 idempotent: set & 0x40 != 0 || majordomo,
+                ..Offer::default()
             })
             .take(if majordomo { 1 } else { usize::from(SERVICES) })
             .collect();
@@ -289,6 +290,7 @@ impl Model {
                 token,
                 code: 200,
                 partial: flags & 1 == 1,
+                refuses: flags & 9 == 8,
                 ms: 0,
                 properties: bytes::Bytes::new(),
                 body: Message::single(&vec![1; usize::from(flags) * 4]),

@@ -102,7 +102,7 @@ impl Broker {
             priority: ask.priority,
         };
         let (most, most_bytes) = (limits.queue_tasks, limits.queue_bytes);
-        let full = service.queue.len() >= most
+        let full = service.waiting() >= most
             || service.queue.bytes() + cost > most_bytes
             || (service.queue).is_crowded(&self.lines, owner, cost, most, most_bytes);
         (full && service.ready.is_empty()).then_some(Bound::Service(number))
@@ -110,15 +110,19 @@ impl Broker {
 
     fn take_on(&mut self, id: PeerId, ask: Ask) {
         let now = self.now;
-        let ttl = match ask.ttl {
-            Duration::ZERO => self.config.default_ttl,
-            stated => stated,
-        };
-        let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let service = match self.services.resolve(&ask.service) {
             Some(service) => service,
             None => self.services.find_or_add(&ask.service, now),
         };
+        if !self.overrides.is_empty() {
+            self.adopt(service);
+        }
+        let said = (self.services.get(service)).and_then(|service| service.ttl);
+        let ttl = match ask.ttl {
+            Duration::ZERO => said.unwrap_or(self.config.default_ttl),
+            stated => stated,
+        };
+        let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let wildcard = self.services.get(service).is_some_and(|s| s.wildcard);
         let asked = wildcard.then(|| Box::new(ask.service.clone()));
         let back = ask.back.clone();
@@ -131,12 +135,10 @@ impl Broker {
         if let Some(peer) = self.peer_mut(id) {
             peer.tasks.insert(Key::of(&back, number), number);
         }
-        let seat = self
-            .services
-            .get(service)
-            .and_then(|service| service.ready.first());
-        match seat.and_then(|seat| self.seats.get(seat).copied()) {
-            Some(place) => {
+        let chosen = self.choose(service, number);
+        match chosen.and_then(|node| self.posts.get(node)) {
+            Some(post) => {
+                let place = post.peer.place;
                 self.assign(number, place);
                 self.take_turn(place);
             }
@@ -188,7 +190,7 @@ impl Broker {
             self.open -= 1;
             self.counters.orphaned += 1;
             match stage {
-                Stage::Queued => {
+                Stage::Queued | Stage::Parked => {
                     self.dequeue(number);
                     self.discard(number);
                 }
@@ -278,6 +280,9 @@ impl Broker {
             && !self.may(id, Right::Administer, &ask.service)
         {
             return self.forbid(id, Right::Administer, ask);
+        }
+        if ask.service.as_bytes() == b"s0.set" {
+            return self.set(id, ask);
         }
         let Ask {
             back,
@@ -400,7 +405,7 @@ impl Broker {
         let most = self.config.limits.queue_tasks;
         let bytes = self.config.limits.queue_bytes;
         while let Some(service) = self.services.get_mut(number)
-            && service.queue.len() <= most - most / 4
+            && service.waiting() <= most - most / 4
             && service.queue.bytes() <= bytes - bytes / 4
             && let Some(id) = service.paused.pop_front()
         {

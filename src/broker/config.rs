@@ -32,6 +32,10 @@ pub struct Config {
     pub suspect_time: Duration,
     /// What happens to a task that would break a bound.
     pub overflow: Overflow,
+    /// Failures in a row after which a worker is left out of a service; see `eject_time`.
+    pub eject_after: u32,
+    /// For how long, times the number of such pauses in a row; zero leaves nobody out.
+    pub eject_time: Duration,
     /// What a refused client is told to wait.
     pub retry_after: Duration,
     /// Who may do what; none lets everybody do everything. What holds later is told with
@@ -67,6 +71,8 @@ impl Default for Config {
             suspect_after: Duration::from_secs(5),
             suspect_time: Duration::from_secs(60),
             overflow: Overflow::Refuse,
+            eject_after: 5,
+            eject_time: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
             access: None,
             limits: Limits::default(),

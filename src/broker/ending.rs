@@ -29,7 +29,7 @@ impl Broker {
             text: text.to_owned(),
         };
         match task.stage {
-            Stage::Queued => {
+            Stage::Queued | Stage::Parked => {
                 self.dequeue(number);
                 self.conclude(number, answer);
                 self.discard(number);

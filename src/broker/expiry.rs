@@ -30,11 +30,19 @@ impl Broker {
             .get(task.service)
             .is_some_and(|service| service.workers > 0);
         let (status, text) = match (task.stage, task.attempt) {
-            (Stage::Queued, 0) if offered => (Status::EXPIRED, "no worker had time for it"),
-            (Stage::Queued, 0) => (Status::NO_SERVICE, "no worker offers this service"),
+            (Stage::Queued | Stage::Parked, 0) if offered => {
+                (Status::EXPIRED, "no worker had time for it")
+            }
+            (Stage::Queued | Stage::Parked, 0) => {
+                (Status::NO_SERVICE, "no worker offers this service")
+            }
             _ => (Status::TIMEOUT, "no answer before the deadline"),
         };
+        let with_worker = matches!(task.stage, Stage::Assigned(_));
         self.give_up(number, status, text);
+        if with_worker {
+            self.judge_late(number);
+        }
     }
 
     /// A service without workers has let its first tasks wait long enough.

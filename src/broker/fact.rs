@@ -1,9 +1,10 @@
 //! What the broker notes: numbers for the operator, and events worth a line in a log.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{PeerId, Right};
-use crate::protocol::{Dialect, Name, Status};
+use crate::protocol::{Dialect, Name, Policy, Status};
 
 /// Something that happened, for logs. Nothing decides by it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +35,20 @@ pub enum Fact {
     WorkerSuspect { peer: PeerId },
     /// It spoke again.
     WorkerTrusted { peer: PeerId },
+    /// A worker has failed too often in a row: it gets no tasks of the service for a while.
+    WorkerEjected {
+        peer: PeerId,
+        service: Name,
+        pause: Duration,
+    },
+    /// The while is over: it gets one.
+    WorkerProbed { peer: PeerId, service: Name },
+    /// It gets tasks like all others.
+    WorkerReturned { peer: PeerId, service: Name },
+    /// A worker refuses a task: another is to have it.
+    TaskRefused { peer: PeerId, service: Name },
+    /// An operator has said how a service is run; this is how its workers are chosen now.
+    ServiceSet { service: Name, policy: Policy },
     /// A task is given to another worker.
     TaskRetried { service: Name, attempt: u16 },
     /// A task has lost as many workers as it may.
@@ -110,6 +125,10 @@ pub struct Counters {
     /// What no rule allowed: tasks, questions to the broker itself, and each service that was
     /// offered.
     pub forbidden: u64,
+    /// Tasks that a worker refused so that another might have them.
+    pub refused: u64,
+    /// Workers left out of a service because they failed too often in a row.
+    pub ejected: u64,
     /// Attempts after the first.
     pub retried: u64,
     /// Tasks that lost as many workers as they may.

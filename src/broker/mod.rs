@@ -4,8 +4,8 @@
 //! Its promises, which `tests/broker.rs` holds it to:
 //! 1. every task gets exactly one final answer, by its deadline;
 //! 2. nothing is sent to a peer after [`Event::Lost`];
-//! 3. a worker is never given more tasks than the capacity then known, and the one idle longest
-//!    is chosen;
+//! 3. a worker is never given more tasks than the capacity then known, and of those with room
+//!    the one is chosen that the service's policy names, the one idle longest by default;
 //! 4. after [`Event::Woke`] at t, [`Broker::deadline`] lies after t;
 //! 5. the same script brings the same actions;
 //! 6. sizes never exceed [`Limits`](crate::limits::Limits);
@@ -15,9 +15,11 @@
 
 mod access;
 mod asking;
+mod choice;
 mod config;
 mod deadline;
 mod draining;
+mod ejection;
 mod ending;
 mod expiry;
 mod fact;
@@ -25,10 +27,13 @@ mod lease;
 mod moving;
 mod offering;
 mod peer;
+mod post;
 mod queue;
+mod refusal;
 mod replying;
 mod rights;
 mod service;
+mod setting;
 mod snapshot;
 mod task;
 mod turn;
@@ -45,11 +50,14 @@ use std::time::Duration;
 
 use crate::chain::Chains;
 use crate::table::Table;
+use choice::Dice;
 use deadline::Deadlines;
 use draining::Drain;
 use peer::Peer;
+use post::Post;
 use queue::Lines;
 use service::Services;
+use setting::Settings;
 use task::Tasks;
 
 use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};
@@ -213,14 +221,22 @@ pub struct Broker {
     tasks: Tasks,
     /// Places of tasks in their services' queues.
     lines: Lines,
-    /// Places of tasks with their workers.
+    /// Places of tasks with their workers, or beside a queue.
     loads: Chains,
-    /// Which worker (by its peer's place) a seat belongs to.
-    seats: Table<u32>,
-    /// Places of seats in the ready lists.
+    /// The workers' posts, one for each of their seats.
+    posts: Table<Post>,
+    /// Posts there ever were, and times that one entered a ready list.
+    serials: u64,
+    stamps: u64,
+    /// Places of posts in the ready lists.
     ready: Chains,
     /// Services to whose queues tasks have moved that nobody has had a chance to take.
     moved: BTreeSet<u32>,
+    dice: Dice,
+    /// What operators set.
+    overrides: Settings,
+    /// Services that have too many of their workers out.
+    recalled: Vec<u32>,
     deadlines: Deadlines<Due>,
     /// Tasks without an answer.
     open: usize,
@@ -244,6 +260,8 @@ enum Due {
     Task(u32),
     Service(u32),
     Peer(u32),
+    Post(u32),
+    Parked(u32),
     Room,
     Drain,
 }
@@ -262,9 +280,14 @@ impl Broker {
             tasks: Tasks::new(seed),
             lines: Lines::default(),
             loads: Chains::default(),
-            seats: Table::default(),
+            posts: Table::default(),
+            serials: 0,
+            stamps: 0,
             ready: Chains::default(),
             moved: BTreeSet::new(),
+            dice: Dice::new(seed),
+            overrides: Settings::new(),
+            recalled: Vec::new(),
             deadlines: Deadlines::default(),
             open: 0,
             held: 0,
@@ -298,6 +321,7 @@ impl Broker {
             Event::Drain { limit } => self.begin_drain(limit),
             Event::Woke => self.woke(),
         }
+        self.recall();
         self.resume_for_room();
         self.end_drain();
         std::mem::swap(&mut self.out, out);
@@ -367,6 +391,8 @@ impl Broker {
                 Due::Task(task) => self.task_due(task),
                 Due::Service(service) => self.service_due(service),
                 Due::Peer(place) => self.peer_due(place),
+                Due::Post(node) => self.post_due(node),
+                Due::Parked(task) => self.parked_due(task),
                 Due::Room => self.resuming = false,
                 Due::Drain => self.drain_due(),
             }

@@ -2,6 +2,7 @@
 //! they came: by a wildcard, or no more by one.
 
 use super::Broker;
+use super::queue::Turn;
 
 impl Broker {
     /// A service has its first worker. If it is a wildcard, tasks may wait elsewhere that it fits.
@@ -48,10 +49,10 @@ impl Broker {
             }
         }
         for number in std::mem::take(&mut self.moved) {
-            while let Some(service) = self.services.get(number)
-                && !service.queue.is_empty()
-                && let Some(seat) = service.ready.first()
-                && let Some(&place) = self.seats.get(seat)
+            while let Some(service) = self.services.get_mut(number)
+                && let Some(Turn { task, .. }) = service.queue.turn(&mut self.lines, self.now)
+                && let Some(node) = self.choose(number, task)
+                && let Some(place) = self.posts.get(node).map(|post| post.peer.place)
                 && let Some(task) = self.next_for(place)
             {
                 if self.hand_over(task, place) {

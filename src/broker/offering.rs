@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::peer::{Seat, Worker};
+use super::post::Post;
 use super::task::Stage;
 use super::{Action, Broker, Fact, Leaving, PeerId};
 use crate::chain::Chain;
@@ -63,7 +64,6 @@ impl Broker {
             },
             seats: Vec::new(),
             tasks: Chain::default(),
-            ready: false,
             suspect: None,
             spoke: now,
             told: now,
@@ -225,33 +225,42 @@ impl Broker {
         };
         let former = worker.seats.clone();
         let dialect = worker.dialect();
+        let called = worker.announcement.name.clone();
         self.stand_down(id.place);
         let wanted = wanted(dialect, offers);
         let mut seats = Vec::with_capacity(wanted.len());
         let mut first = Vec::new();
         for Wanted {
+            offer,
             name,
             by_version,
-            idempotent,
         } in wanted
         {
             let service = match is_wildcard(dialect, &name) {
                 true => self.services.find_or_add_wildcard(&name, now),
                 false => self.services.find_or_add(&name, now),
             };
-            let node = match former.iter().find(|seat| seat.service == service) {
+            let held = former.iter().find(|seat| seat.service == service);
+            let node = match held {
                 Some(seat) => seat.node,
                 None => {
                     if self.services.worker_joined(service) {
                         first.push(service);
                     }
-                    self.seats.insert(id.place)
+                    self.serials += 1;
+                    let post = Post::new(id, service, self.serials, &called, now);
+                    self.posts.insert(post)
                 }
             };
+            if let Some(post) = self.posts.get_mut(node) {
+                post.set(offer, &called);
+            }
+            let alone = (self.services.get(service)).is_some_and(|found| found.workers == 1);
+            self.hear_offer(service, id, offer, held.is_none() && alone);
             seats.push(Seat {
                 service,
                 node,
-                idempotent,
+                idempotent: offer.idempotent,
                 by_version,
             });
         }
@@ -269,11 +278,14 @@ impl Broker {
 
     /// Gives up a seat that is in no ready list.
     fn vacate(&mut self, seat: Seat) {
-        self.seats.remove(seat.node);
+        self.forget_post(seat.node);
         if self.services.worker_left(seat.service, self.now) {
+            self.adopt(seat.service);
+            self.queue_all_parked(seat.service);
             self.move_on(seat.service);
             self.await_workers(seat.service);
         }
+        self.keep_half(seat.service);
         self.tidy(seat.service);
     }
 
@@ -310,13 +322,16 @@ impl Broker {
         // Each goes to the head of its queue: the oldest last, so that it is first again.
         tasks.reverse();
         let mut waiting = BTreeSet::new();
+        let mut parked = Vec::new();
         for number in tasks {
             let Some(task) = self.tasks.get(number) else {
                 continue;
             };
             let service = task.service;
+            self.lay_down(number);
             if self.orphan(number) {
                 waiting.insert(service);
+                parked.push(number);
             }
         }
         for seat in &worker.seats {
@@ -329,6 +344,9 @@ impl Broker {
             }
             self.dispatch(service);
             self.await_workers_anew(service);
+        }
+        for number in parked {
+            self.seek(number);
         }
         self.serve_moved(&[]);
     }
@@ -349,8 +367,8 @@ impl Broker {
             self.discard(number);
             return false;
         }
-        // Whether it may be repeated was known when the worker got it: only then its body was kept.
-        let repeatable = task.body.is_some() && !task.streamed;
+        // Whether it may be repeated was known when the worker got it.
+        let repeatable = task.again && task.body.is_some() && !task.streamed;
         if repeatable && attempt < most && task.deadline > self.now {
             task.stage = Stage::Queued;
             self.drop_gathered(number);
@@ -359,7 +377,12 @@ impl Broker {
                 service: name,
                 attempt: attempt + 1,
             });
-            self.line_up(number);
+            // Those who refused it before are still left aside.
+            if self.is_refused(number) {
+                self.park(number);
+            } else {
+                self.line_up(number);
+            }
             return true;
         }
         if attempt >= most {
@@ -389,22 +412,22 @@ impl Broker {
     }
 }
 
-/// A seat that follows from offers.
-struct Wanted {
+/// A seat that follows from an offer.
+struct Wanted<'a> {
+    offer: &'a Offer,
     name: Name,
     /// It is not offered by its name, but by that of a version of it.
     by_version: bool,
-    idempotent: bool,
 }
 
 /// What a worker that offers this serves: whoever offers a version serves the bare name too.
-fn wanted(dialect: Dialect, offers: &[Offer]) -> Vec<Wanted> {
+fn wanted(dialect: Dialect, offers: &[Offer]) -> Vec<Wanted<'_>> {
     let named = offers.iter().map(|offer| Wanted {
+        offer,
         name: offer.service.clone(),
         by_version: false,
-        idempotent: offer.idempotent,
     });
-    let mut wanted: Vec<Wanted> = named.collect();
+    let mut wanted: Vec<Wanted<'_>> = named.collect();
     if dialect != Dialect::Scale0 {
         return wanted;
     }
@@ -414,9 +437,9 @@ fn wanted(dialect: Dialect, offers: &[Offer]) -> Vec<Wanted> {
             && seen.insert(name.clone())
         {
             wanted.push(Wanted {
+                offer,
                 name,
                 by_version: true,
-                idempotent: offer.idempotent,
             });
         }
     }

@@ -121,8 +121,6 @@ pub(super) struct Worker {
     pub(super) seats: Vec<Seat>,
     /// Tasks it has, oldest first, zombies included.
     pub(super) tasks: Chain,
-    /// Its seats stand in their services' ready lists.
-    pub(super) ready: bool,
     /// Since when it is not trusted with new tasks.
     pub(super) suspect: Option<Time>,
     /// When its last message came; signs of its I/O thread do not count.
@@ -142,7 +140,7 @@ pub(super) struct Worker {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Seat {
     pub(super) service: u32,
-    /// Its node in the service's ready list.
+    /// Its post there, by its number.
     pub(super) node: u32,
     pub(super) idempotent: bool,
     /// It is not offered by its name, but by that of a version of it.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::ejection::Verdict;
 use super::task::Stage;
 use super::{Action, Broker, Fact, PeerId};
 use crate::protocol::{Answer, Reply, Status};
@@ -35,6 +36,9 @@ impl Broker {
         if reply.partial {
             return self.partial(number, reply);
         }
+        if reply.refuses && self.may_refuse(number) {
+            return self.refused(id, number);
+        }
         self.finish(id, number, reply);
     }
 
@@ -47,6 +51,10 @@ impl Broker {
             body,
             ..
         } = reply;
+        // Of a task that nobody waits for any more it was known before how it went.
+        if (self.tasks.get(number)).is_some_and(|task| task.asker.is_some()) {
+            self.judge_worker(number, Verdict::by(code));
+        }
         let body = match self.gather(number, &body) {
             Gathered::Nothing => Some(body),
             Gathered::Whole(whole) => Some(whole),
@@ -70,21 +78,37 @@ impl Broker {
         };
         let service = task.service;
         if let Some(service) = self.services.get_mut(service) {
-            service.in_flight -= 1;
             service.done += 1;
         }
-        let mut idle = false;
-        if let Some(worker) = self
+        if let Some(worker) = self.worker_mut(id) {
+            worker.done += 1;
+        }
+        let idle = self.take_from(id, number);
+        self.discard(number);
+        self.settle(id.place);
+        self.unwatch(id, idle);
+    }
+
+    /// Takes a task from its worker, which has room again; true if it was its last one.
+    pub(super) fn take_from(&mut self, id: PeerId, number: u32) -> bool {
+        self.lay_down(number);
+        let service = self.tasks.get(number).map(|task| task.service);
+        if let Some(service) = service.and_then(|service| self.services.get_mut(service)) {
+            service.in_flight -= 1;
+        }
+        let Some(worker) = self
             .peers
             .get_mut(id.place as usize)
             .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
-        {
-            self.loads.remove(&mut worker.tasks, number);
-            worker.done += 1;
-            idle = worker.tasks.is_empty();
-        }
-        self.discard(number);
-        self.settle(id.place);
+        else {
+            return false;
+        };
+        self.loads.remove(&mut worker.tasks, number);
+        worker.tasks.is_empty()
+    }
+
+    /// A worker that has become idle, and was given nothing since, need give no signs of life.
+    pub(super) fn unwatch(&mut self, id: PeerId, idle: bool) {
         if idle
             && self
                 .worker(id)

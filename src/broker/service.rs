@@ -1,10 +1,13 @@
 //! One service: the workers that are ready for it and the tasks that wait for it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use super::PeerId;
+use super::choice::Choice;
 use super::deadline::Handle;
 use super::queue::Queue;
+use super::setting::Setting;
 use crate::chain::Chain;
 use crate::protocol::Name;
 use crate::table::Table;
@@ -18,8 +21,19 @@ pub(super) struct Service {
     pub(super) wildcard: bool,
     /// Workers that offer it, ready or not.
     pub(super) workers: u32,
-    /// Seats of the workers that have room, longest idle first. Empty while tasks wait.
+    /// Posts of the workers that have room, longest idle first. Empty while tasks wait.
     pub(super) ready: Chain,
+    /// How one of them is chosen.
+    pub(super) choice: Choice,
+    /// What the worker said that offered it first, and which that is while it still does.
+    pub(super) announced: Setting,
+    pub(super) announcer: Option<PeerId>,
+    /// Time to live of tasks whose clients state none.
+    pub(super) ttl: Option<Duration>,
+    /// Posts of the workers that failed too often, by the end of their pause.
+    pub(super) outcasts: BTreeSet<(Time, u32)>,
+    /// Tasks that wait because those who are ready have refused them.
+    pub(super) parked: Chain,
     /// Tasks that wait.
     pub(super) queue: Queue,
     /// Tasks with workers.
@@ -32,6 +46,13 @@ pub(super) struct Service {
     pub(super) paused: VecDeque<PeerId>,
     /// Final replies since the service exists.
     pub(super) done: u64,
+}
+
+impl Service {
+    /// Tasks that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len() + self.parked.len()
+    }
 }
 
 /// All services, by number and by name.
@@ -105,6 +126,12 @@ impl Services {
             wildcard,
             workers: 0,
             ready: Chain::default(),
+            choice: Choice::default(),
+            announced: Setting::default(),
+            announcer: None,
+            ttl: None,
+            outcasts: BTreeSet::new(),
+            parked: Chain::default(),
             queue: Queue::default(),
             in_flight: 0,
             empty_since: now,
@@ -129,7 +156,7 @@ impl Services {
     /// Forgets a service that nobody offers, wants or works on.
     pub(super) fn remove_unused(&mut self, service: u32) -> Option<Service> {
         let found = self.table.get(service)?;
-        if found.workers > 0 || !found.queue.is_empty() || found.in_flight > 0 {
+        if found.workers > 0 || found.waiting() > 0 || found.in_flight > 0 {
             return None;
         }
         if found.wildcard {
@@ -162,6 +189,7 @@ impl Services {
             return false;
         }
         service.empty_since = now;
+        (service.announced, service.announcer) = (Setting::default(), None);
         self.offered -= 1;
         true
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fact::Counters;
 use super::{Broker, PeerId};
-use crate::protocol::{Dialect, Name};
+use crate::protocol::{Dialect, Name, Policy};
 
 /// The broker at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,6 +40,10 @@ pub struct ServiceState {
     pub workers: usize,
     /// Those with room for another task.
     pub ready: usize,
+    /// How one of these is chosen.
+    pub policy: Policy,
+    /// Those that failed too often, and are out or must show that they can do it again.
+    pub ejected: usize,
     /// Tasks that wait.
     pub queued: usize,
     /// What they cost, in bytes.
@@ -65,6 +69,8 @@ pub struct WorkerState {
     pub dialect: Dialect,
     /// What it offers.
     pub services: Vec<Name>,
+    /// Those of them that it is out of, because it failed too often.
+    pub ejected: Vec<Name>,
     /// Tasks it may hold.
     pub capacity: usize,
     /// Tasks it has.
@@ -125,12 +131,17 @@ impl Broker {
             .queue
             .oldest()
             .and_then(|first| self.tasks.get(first));
+        let parked = self.loads.iter(&service.parked);
+        let parked = parked.filter_map(|task| Some(self.tasks.get(task)?.cost));
+        let parked: usize = parked.sum();
         ServiceState {
             name: service.name.clone(),
             workers: service.workers as usize,
             ready: service.ready.len(),
-            queued: service.queue.len(),
-            queued_bytes: service.queue.bytes(),
+            policy: service.choice.policy,
+            ejected: service.outcasts.len(),
+            queued: service.waiting(),
+            queued_bytes: service.queue.bytes() + parked,
             lines: service.queue.lines(),
             oldest: first
                 .map(|task| self.now.since(task.arrived))
@@ -150,6 +161,12 @@ impl Broker {
                 .seats
                 .iter()
                 .filter(|seat| !seat.by_version)
+                .map(|seat| self.service_name(seat.service))
+                .collect(),
+            ejected: worker
+                .seats
+                .iter()
+                .filter(|seat| self.is_out(seat.node))
                 .map(|seat| self.service_name(seat.service))
                 .collect(),
             capacity: worker.capacity(self.config.limits.worker_tasks),

@@ -23,15 +23,25 @@ pub(super) struct Task {
     pub(super) stage: Stage,
     /// Half of the token; the other half is the task's place in the table.
     secret: u32,
-    /// Attempts so far.
+    /// Attempts so far, those aside that a worker refused.
     pub(super) attempt: u16,
+    /// When it was given to its worker, and for what post.
+    pub(super) given: Time,
+    pub(super) post: (u32, u64),
+    /// May be started again if its worker is lost.
+    pub(super) again: bool,
+    /// Who refused it, and until when they are not asked again.
+    pub(super) refusals: Vec<(PeerId, Time)>,
+    /// When to look again for somebody who takes it.
+    pub(super) look: Option<Handle>,
     pub(super) idempotent: bool,
     pub(super) priority: u8,
     pub(super) arrived: Time,
     pub(super) deadline: Time,
     pub(super) timer: Option<Handle>,
     pub(super) properties: Bytes,
-    /// Kept while the task may be started (again); `None` when that is out of the question.
+    /// Kept while the task may be given to a worker (again); `None` when that is out of the
+    /// question.
     pub(super) body: Option<Message>,
     /// Part of a reply has reached the client: from here there is no second attempt.
     pub(super) streamed: bool,
@@ -53,6 +63,8 @@ pub(super) struct Asker {
 pub(super) enum Stage {
     /// Waits for a worker.
     Queued,
+    /// Waits for a worker that has not refused it.
+    Parked,
     /// With the worker at this place; a zombie if nobody waits for its answer any more.
     Assigned(u32),
 }
@@ -88,6 +100,11 @@ impl Task {
             stage: Stage::Queued,
             secret: 0,
             attempt: 0,
+            given: now,
+            post: (0, 0),
+            again: false,
+            refusals: Vec::new(),
+            look: None,
             idempotent: ask.idempotent,
             priority: ask.priority,
             arrived: now,

@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use super::peer::Seat;
+use super::post::Post;
 use super::queue::{Owner, Turn};
 use super::task::Stage;
 use super::{Action, Broker};
@@ -25,8 +27,10 @@ impl Broker {
         let Some(service) = self.services.get_mut(task.service) else {
             return;
         };
+        let seat = worker.seat(task.service).copied();
         task.stage = Stage::Assigned(place);
         task.attempt += 1;
+        task.given = now;
         service.in_flight += 1;
         worker.told = now;
         self.loads.push_back(&mut worker.tasks, number);
@@ -35,13 +39,11 @@ impl Broker {
         if begins && dialect.is_majordomo() {
             worker.beats = 0;
         }
-        let idempotent = task.idempotent
-            || worker
-                .seat(task.service)
-                .is_some_and(|seat| seat.idempotent);
-        let again = task.attempt < most && (idempotent || dialect.is_majordomo());
-        // A body that can never be needed again is handed on, not kept.
-        let body = if again {
+        let idempotent = task.idempotent || seat.is_some_and(|seat| seat.idempotent);
+        task.again = task.attempt < most && (idempotent || dialect.is_majordomo());
+        // A body that can never be needed again is handed on, not kept: Majordomo's workers have
+        // no word to refuse a task.
+        let body = if task.again || !dialect.is_majordomo() {
             task.body.clone()
         } else {
             let body = task.body.take();
@@ -68,6 +70,12 @@ impl Broker {
             body,
         };
         self.counters.assigned += 1;
+        if let Some(seat) = seat {
+            let post = self.take_up(number, seat.node);
+            if let Some(task) = self.tasks.get_mut(number) {
+                task.post = post;
+            }
+        }
         if begins {
             self.say(Action::Watch { peer: id, on: true });
         }
@@ -121,59 +129,63 @@ impl Broker {
             self.expire(number);
             return false;
         }
+        // It may stand ready for other tasks than this one, which it had refused.
+        self.stand_down(place);
         self.leave_queue(number, true);
         self.assign(number, place);
         true
     }
 
-    /// Among the tasks whose turn it is in the worker's queues one of the highest level, and of
-    /// those the one that has been the first of its client's line for longest: not the one that
-    /// came first, or else a client with many tasks in one queue would have all turns.
+    /// A task that others refused. If there is none: among the tasks whose turn it is in the
+    /// worker's queues one of the highest level, and of those the one that has been the first of
+    /// its client's line for longest: not the one that came first, or else a client with many
+    /// tasks in one queue would have all turns.
     pub(super) fn next_for(&mut self, place: u32) -> Option<u32> {
-        let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
         let peer = self.peers.get(place as usize)?.as_ref()?;
-        let turns = (peer.worker.as_ref()?.seats.iter())
+        let (id, worker) = (peer.id, peer.worker.as_ref()?);
+        let posts = &self.posts;
+        let is_open = |seat: &&Seat| posts.get(seat.node).is_some_and(Post::is_open);
+        let parked = (worker.seats.iter().filter(is_open))
+            .filter_map(|seat| self.parked_for(self.services.get(seat.service)?, id))
+            .min_by_key(|number| self.tasks.get(*number).map(|task| (task.arrived, *number)));
+        if parked.is_some() {
+            return parked;
+        }
+        let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
+        let turns = (worker.seats.iter().filter(is_open))
             .filter_map(|seat| services.get_mut(seat.service)?.queue.turn(lines, now));
         turns
             .min_by_key(|turn| (Reverse(turn.level), turn.since, turn.task))
             .map(|turn| turn.task)
     }
 
-    /// Puts a worker at the end of its services' ready lists.
+    /// Puts a worker at the end of its services' ready lists, where it does not stand in them
+    /// already and may have tasks of the service.
     pub(super) fn stand_ready(&mut self, place: u32) {
-        let Some(worker) = self
-            .peers
-            .get_mut(place as usize)
-            .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
-        else {
-            return;
-        };
-        if std::mem::replace(&mut worker.ready, true) {
-            return;
-        }
-        for seat in &worker.seats {
-            if let Some(service) = self.services.get_mut(seat.service) {
-                self.ready.push_back(&mut service.ready, seat.node);
+        self.for_each_seat(place, |broker, seat| {
+            if broker.is_open(seat.node) {
+                broker.enter_line(seat.node);
+                broker.weigh(seat.node);
+            } else {
+                broker.leave_line(seat.node);
             }
-        }
+        });
     }
 
     /// Takes a worker off its services' ready lists.
     pub(super) fn stand_down(&mut self, place: u32) {
-        let Some(worker) = self
-            .peers
-            .get_mut(place as usize)
-            .and_then(|peer| peer.as_mut()?.worker.as_deref_mut())
-        else {
-            return;
+        self.for_each_seat(place, |broker, seat| broker.leave_line(seat.node));
+    }
+
+    fn for_each_seat(&mut self, place: u32, see: impl Fn(&mut Self, Seat)) {
+        let seat = |broker: &Self, nth: usize| {
+            let worker = broker.peer_at(place)?.worker.as_deref()?;
+            worker.seats.get(nth).copied()
         };
-        if !std::mem::replace(&mut worker.ready, false) {
-            return;
-        }
-        for seat in &worker.seats {
-            if let Some(service) = self.services.get_mut(seat.service) {
-                self.ready.remove(&mut service.ready, seat.node);
-            }
+        let mut nth = 0;
+        while let Some(seat) = seat(self, nth) {
+            see(self, seat);
+            nth += 1;
         }
     }
 
@@ -186,7 +198,8 @@ impl Broker {
         }
     }
 
-    /// The same, whoever has room. A task that was started before comes first.
+    /// The same, whoever has room. A task that was started before, or was to be and was
+    /// refused, comes first.
     pub(super) fn line_up(&mut self, number: u32) {
         let Some(task) = self.tasks.get(number) else {
             return;
@@ -202,7 +215,7 @@ impl Broker {
             priority: task.priority,
         };
         let (queue, lines, now) = (&mut service.queue, &mut self.lines, self.now);
-        if task.attempt > 0 {
+        if task.attempt > 0 || !task.refusals.is_empty() {
             queue.push_again(lines, now, owner, number, task.cost);
         } else {
             queue.push(lines, now, owner, number, task.cost);
@@ -213,8 +226,8 @@ impl Broker {
     pub(super) fn dispatch(&mut self, number: u32) {
         while let Some(service) = self.services.get_mut(number)
             && let Some(Turn { task, .. }) = service.queue.turn(&mut self.lines, self.now)
-            && let Some(seat) = service.ready.first()
-            && let Some(&place) = self.seats.get(seat)
+            && let Some(node) = self.choose(number, task)
+            && let Some(place) = self.posts.get(node).map(|post| post.peer.place)
         {
             if self.hand_over(task, place) {
                 self.take_turn(place);
@@ -231,6 +244,10 @@ impl Broker {
         let Some(index) = self.tasks.get(number).map(|task| task.service) else {
             return;
         };
+        if self.is_parked(number) {
+            self.unpark(number);
+            return self.resume_for_service(index);
+        }
         if let Some(service) = self.services.get_mut(index) {
             let (queue, lines, now) = (&mut service.queue, &mut self.lines, self.now);
             if served {

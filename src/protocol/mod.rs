@@ -7,12 +7,15 @@
 mod mdp01;
 mod mdp02;
 mod name;
+mod offer;
 mod offered;
 pub mod scale0;
 mod status;
 mod zproto;
 
 pub use name::{Name, NameError};
+pub(crate) use offer::some_time;
+pub use offer::{MAX_WEIGHT, NoPolicy, Offer, Policy};
 pub use status::Status;
 
 use std::time::Duration;
@@ -147,15 +150,6 @@ pub struct Announcement {
     pub offers: Vec<Offer>,
 }
 
-/// One service of an [`Announcement`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Offer {
-    /// Its name.
-    pub service: Name,
-    /// Its tasks may be started again after a worker's death.
-    pub idempotent: bool,
-}
-
 /// A worker's answer to one attempt.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
@@ -167,6 +161,8 @@ pub struct Reply {
     pub code: u16,
     /// More replies follow.
     pub partial: bool,
+    /// It refuses the task: another worker is to have it. Only with 503, and before any part.
+    pub refuses: bool,
     /// Milliseconds that go with some codes.
     pub ms: u32,
     /// Properties for the client, `User` removed.
@@ -506,6 +502,7 @@ fn majordomo_ready(dialect: Dialect, service: &[u8]) -> Reading {
         offers: vec![Offer {
             service,
             idempotent: true,
+            ..Offer::default()
         }],
     }))
 }
@@ -524,6 +521,7 @@ fn majordomo_reply(dialect: Dialect, partial: bool, mut rest: Message) -> Readin
         token,
         code: Status::OK.code(),
         partial,
+        refuses: false,
         ms: 0,
         properties: Bytes::new(),
         body: rest,

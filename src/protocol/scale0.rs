@@ -99,6 +99,8 @@ pub mod command {
 pub mod flag {
     /// TASK: chunks follow. REPLY: more replies follow.
     pub const MORE: u8 = 0x01;
+    /// REPLY with 503: the worker refuses the task, another is to have it.
+    pub const REQUEUE: u8 = 0x02;
     /// TASK: may be started again after a worker's death.
     pub const IDEMPOTENT: u8 = 0x02;
     /// TASK: no result is wanted.
@@ -355,6 +357,9 @@ fn reply(header: &Header<'_>) -> Reply {
         token: header.id,
         code,
         partial: header.has(flag::MORE),
+        refuses: header.has(flag::REQUEUE)
+            && !header.has(flag::MORE)
+            && code == Status::UNAVAILABLE.code(),
         ms: header.ms,
         properties: without_user(header.properties),
         body: Message::default(),
@@ -397,7 +402,7 @@ fn announcement(
     })
 }
 
-/// `name;attribute;attribute=value`. Unknown attributes are for a later broker.
+/// `name;attribute;attribute=value`.
 fn offer(frame: &[u8]) -> Result<Offer, String> {
     let mut fields = frame.split(|b| *b == b';');
     let name = fields.next().unwrap_or_default();
@@ -407,10 +412,7 @@ fn offer(frame: &[u8]) -> Result<Offer, String> {
             "service {service}: names beginning with s0. or mmi. are the broker's own"
         ));
     }
-    Ok(Offer {
-        service,
-        idempotent: fields.any(|field| field == b"idempotent"),
-    })
+    Offer::with_attributes(service, fields)
 }
 
 /// The properties to pass on. `User` is the broker's to say; whoever else says it is not heard.

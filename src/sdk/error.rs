@@ -143,6 +143,8 @@ pub struct Failure {
     pub code: u16,
     /// For the client.
     pub body: Bytes,
+    /// See [`refuse`](Self::refuse).
+    pub(super) refuses: bool,
 }
 
 impl Failure {
@@ -152,6 +154,18 @@ impl Failure {
         Self {
             code: if fails { code } else { 500 },
             body: body.into(),
+            refuses: false,
+        }
+    }
+
+    /// The worker does not take the task: the broker gives it to another one at once, and asks
+    /// this one again after a second at the earliest. Nothing may have been done of it, and no part
+    /// of a reply sent; after one, and where the dialect has no such word, the client gets 503.
+    #[must_use]
+    pub fn refuse() -> Self {
+        Self {
+            refuses: true,
+            ..Self::new(503, "the worker refused it")
         }
     }
 }
@@ -193,6 +207,16 @@ pub enum BuildError {
     /// The same service twice.
     #[error("service {0} has two handlers")]
     Twice(String),
+    /// An attribute of a service that the worker does not have, or more than one at once.
+    #[error(
+        "attribute {attribute} of service {service}: add the service first, and attributes one by one"
+    )]
+    Attribute {
+        /// The service's name.
+        service: String,
+        /// The attribute.
+        attribute: String,
+    },
     /// A name that only the broker itself may use.
     #[error("service {0}: names beginning with s0. or mmi. are the broker's own, choose another")]
     Reserved(String),

@@ -402,6 +402,25 @@ pub(super) fn reply<R>(
     }
 }
 
+/// A worker does not take a task; `None` where the dialect has no such word. A broker that has had
+/// a part of the reply, or does not know the word, passes it on as the reply that it is.
+pub(super) fn refuse<R>(
+    dialect: Dialect,
+    token: &[u8],
+    answer: &Message,
+    send: impl FnOnce(&[Piece<'_>]) -> R,
+) -> Option<R> {
+    (dialect == Dialect::Scale0).then(|| {
+        let header = Header {
+            flags: flag::REQUEUE,
+            code: Status::UNAVAILABLE.code(),
+            id: Id(token.try_into().unwrap_or_default()),
+            ..Header::of(command::REPLY)
+        };
+        send(&[Piece::Part(&header.frame()), Piece::Parts(answer)])
+    })
+}
+
 fn worker_says<R>(
     dialect: Dialect,
     number: u8,

@@ -339,10 +339,12 @@ impl<'a> Shift<'a> {
         &mut self,
         done: Result<(RunId, Result<Outcome, Failure>), JoinError>,
     ) -> Result<(), Lost> {
+        let mut refuses = false;
         let (run, code, body) = match done {
             Ok((run, Ok(Outcome { code, body }))) => (run, code, body),
-            Ok((run, Err(Failure { code, body }))) => {
-                let Failure { code, body } = Failure::new(code, body);
+            Ok((run, Err(failure))) => {
+                refuses = failure.refuses;
+                let Failure { code, body, .. } = Failure::new(failure.code, failure.body);
                 (run, code, Message::from(body))
             }
             Err(error) if error.is_cancelled() => (error.id(), 499, Message::default()),
@@ -363,6 +365,15 @@ impl<'a> Shift<'a> {
             }
             None => body,
         };
+        if refuses && code == 503 {
+            let dialect = self.station.settings.dialect;
+            let link = &mut self.link;
+            self.told = self.station.clock.now();
+            let refused = speech::refuse(dialect, &token, &body, |pieces| link.send(pieces));
+            if let Some(sent) = refused {
+                return sent.map_err(|_| Lost);
+            }
+        }
         self.reply(&token, code, false, body)
     }
 

@@ -124,6 +124,7 @@ pub struct WorkerBuilder {
 enum Mistake {
     Name(crate::protocol::NameError),
     Service(String),
+    Attribute(String, String),
 }
 
 /// One service of a worker.
@@ -241,6 +242,27 @@ impl WorkerBuilder {
         self.add(name, ";idempotent", handler)
     }
 
+    /// Tells the broker how to use this worker for a service that was added before: `weight=5`,
+    /// `policy=least`, `slow_start=10s`, `max=64`, `ttl=2s` and others, see `spec/scale0.md`. What
+    /// they mean is the broker's to say, which refuses values that are wrong. Majordomo has no such
+    /// words.
+    #[must_use]
+    pub fn attribute(mut self, service: &str, attribute: &str) -> Self {
+        match self.services.get_mut(service.as_bytes()) {
+            Some(service) if !attribute.contains(';') => {
+                let mut offer = service.offer.to_vec();
+                offer.push(b';');
+                offer.extend_from_slice(attribute.as_bytes());
+                service.offer = offer.into();
+            }
+            _ => {
+                let mistake = Mistake::Attribute(service.to_owned(), attribute.to_owned());
+                self.error.get_or_insert(mistake);
+            }
+        }
+        self
+    }
+
     fn add<F, Fut, T>(mut self, name: &str, attributes: &str, handler: F) -> Self
     where
         F: Fn(Task) -> Fut + Send + Sync + 'static,
@@ -281,6 +303,10 @@ impl WorkerBuilder {
         match &self.error {
             Some(Mistake::Name(error)) => Err((*error).into()),
             Some(Mistake::Service(name)) => Err(BuildError::Twice(name.clone())),
+            Some(Mistake::Attribute(service, attribute)) => Err(BuildError::Attribute {
+                service: service.clone(),
+                attribute: attribute.clone(),
+            }),
             None if self.services.is_empty() => Err(BuildError::NoService),
             None if let Some(name) = reserved => Err(BuildError::Reserved(name.to_string())),
             None => Ok(Worker { settings: self }),

@@ -18,12 +18,17 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::WorkerLeft { peer, .. }
         | Fact::WorkerSuspect { peer }
         | Fact::WorkerTrusted { peer }
+        | Fact::WorkerEjected { peer, .. }
+        | Fact::WorkerProbed { peer, .. }
+        | Fact::WorkerReturned { peer, .. }
+        | Fact::TaskRefused { peer, .. }
         | Fact::StrayReply { peer, .. }
         | Fact::Malformed { peer, .. }
         | Fact::Forbidden { peer, .. }
         | Fact::DeadDialect { peer }
         | Fact::Paused { peer } => Some(*peer),
-        Fact::TaskRetried { .. }
+        Fact::ServiceSet { .. }
+        | Fact::TaskRetried { .. }
         | Fact::TaskPoisoned { .. }
         | Fact::TaskFailed { .. }
         | Fact::Draining { .. }
@@ -66,6 +71,7 @@ fn is_loud(fact: &Fact) -> bool {
     !matches!(
         fact,
         Fact::TaskFailed { .. }
+            | Fact::TaskRefused { .. }
             | Fact::StrayReply { .. }
             | Fact::Malformed { .. }
             | Fact::Paused { .. }
@@ -102,6 +108,26 @@ pub(super) fn fact(fact: &Fact, address: Option<Address>) {
             );
         }
         Fact::WorkerTrusted { .. } => tracing::info!(%peer, "worker spoke again: it gets tasks"),
+        Fact::WorkerEjected { service, pause, .. } => {
+            tracing::warn!(
+                %peer,
+                %service,
+                ?pause,
+                "worker failed too often in a row: it gets none of these tasks for a while"
+            );
+        }
+        Fact::WorkerProbed { service, .. } => {
+            tracing::info!(%peer, %service, "worker may show with one task that it can do them")
+        }
+        Fact::WorkerReturned { service, .. } => {
+            tracing::info!(%peer, %service, "worker gets its tasks again")
+        }
+        Fact::TaskRefused { service, .. } => {
+            tracing::debug!(%peer, %service, "worker refused a task: another is to have it")
+        }
+        Fact::ServiceSet { service, policy } => {
+            tracing::info!(%service, %policy, "an operator has set how the service is run")
+        }
         Fact::TaskRetried { service, attempt } => {
             tracing::info!(%service, attempt, "task given to another worker")
         }

@@ -181,6 +181,7 @@ fn a_hundred_thousand_requests_before_the_first_reply_get_as_many_replies() {
                 token,
                 code: 200,
                 partial: false,
+                refuses: false,
                 ms: 0,
                 properties: bytes::Bytes::new(),
                 body: Message::default(),

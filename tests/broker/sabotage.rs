@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use scale0::broker::{Action, Config, Event, PeerId};
+use scale0::broker::{Action, Config, Event, Fact, PeerId};
 use scale0::protocol::{Answer, Dialect, Name, Reading, Status, Word};
 use scale0::time::Time;
 use scale0::wire::Message;
 
 use crate::rig::checker::{Broken, Checker, Promise};
-use crate::rig::talk::{Talk, brief, majordomo, numbered, offers, repeatable, task};
+use crate::rig::talk::{Talk, brief, keyed, majordomo, numbered, offers, repeatable, task};
 use crate::rig::{Turn, replay};
 
 /// A history with something of everything.
@@ -263,6 +263,157 @@ fn capacity_a_worker_out_of_its_turn_is_seen() {
         }
     }
     assert_eq!(places, 1);
+}
+
+/// Three workers with much room and this policy, and tasks whose worker is known.
+fn choices(policy: &str) -> (Config, Vec<Turn>) {
+    let mut t = Talk::new();
+    t.announces("u", offers(&format!("echo;policy={policy};weight=2"), 9));
+    t.announces("v", offers("echo;weight=2", 9));
+    t.announces("w", offers("echo;weight=2", 9));
+    for n in 0..9 {
+        t.asks("ann", keyed("key", &format!("{n}"), "echo"));
+    }
+    t.into_history()
+}
+
+/// How often it is seen that a task was given to another worker, and how often it was.
+fn misled(policy: &str) -> (usize, usize) {
+    let (config, honest) = choices(policy);
+    assert_eq!(judge(&config, &honest), Ok(()));
+    let (mut seen, mut all) = (0, 0);
+    for index in 0..honest.len() {
+        for other in 0..3 {
+            let mut turns = honest.clone();
+            let mut changed = false;
+            for action in &mut turns[index].actions {
+                if let Action::Assign { peer, .. } = action {
+                    changed = peer.place != other;
+                    peer.place = other;
+                }
+            }
+            if changed {
+                all += 1;
+                let mut checker = Checker::new(config.clone());
+                let found = turns.iter().try_for_each(|turn| checker.check(turn));
+                let found = found.map_err(|broken| broken.promise);
+                seen += usize::from(found == Err(Promise::Capacity));
+            }
+        }
+    }
+    (seen, all)
+}
+
+#[test]
+fn capacity_a_worker_that_the_policy_does_not_name_is_seen() {
+    for policy in ["lru", "least"] {
+        let (seen, all) = misled(policy);
+        assert_eq!((seen, all), (18, 18), "{policy}");
+    }
+    // Here more than one may be right, but not each of them each time.
+    for policy in ["hash", "p2c"] {
+        let (seen, all) = misled(policy);
+        assert!(seen > 0, "{policy}: {seen} of {all}");
+    }
+}
+
+/// u fails until it is out, shows that it still does, comes back; v refuses a task.
+fn failures() -> (Config, Vec<Turn>) {
+    let mut t = Talk::with(|config| config.eject_after = 2);
+    t.announces("u", offers("echo", 2));
+    t.announces("v", offers("echo", 2));
+    t.full("v", true);
+    for n in ["a", "b"] {
+        t.asks("ann", task(n, "echo"));
+        t.fails("u", n, 500);
+    }
+    t.full("v", false);
+    t.asks("ann", task("c", "echo"));
+    t.wait_ms(10_000);
+    t.full("v", true);
+    t.asks("ann", task("d", "echo"));
+    t.fails("u", "d", 500);
+    t.wait_ms(20_000);
+    t.asks("ann", task("e", "echo"));
+    t.replies("u", "e", "");
+    t.full("v", false);
+    t.asks("ann", task("f", "echo"));
+    t.refuses("u", "f");
+    t.wait_ms(40_000);
+    t.into_history()
+}
+
+#[test]
+fn order_a_worker_that_is_out_too_long_or_not_at_all_is_seen() {
+    let (config, honest) = failures();
+    assert_eq!(judge(&config, &honest), Ok(()));
+    let mut places = 0;
+    for index in 0..honest.len() {
+        for action in 0..honest[index].actions.len() {
+            let Action::Note(fact) = &honest[index].actions[action] else {
+                continue;
+            };
+            let standing = matches!(
+                fact,
+                Fact::WorkerEjected { .. }
+                    | Fact::WorkerProbed { .. }
+                    | Fact::WorkerReturned { .. }
+            );
+            if standing {
+                places += 1;
+                let mut turns = honest.clone();
+                turns[index].actions.remove(action);
+                let found = judge(&config, &turns).map_err(|broken| broken.promise);
+                assert!(
+                    matches!(found, Err(Promise::Order | Promise::Capacity)),
+                    "without {fact:?}: {found:?}"
+                );
+                // Nor may it be told of another one.
+                let mut turns = honest.clone();
+                if let Action::Note(
+                    Fact::WorkerEjected { peer, .. }
+                    | Fact::WorkerProbed { peer, .. }
+                    | Fact::WorkerReturned { peer, .. },
+                ) = &mut turns[index].actions[action]
+                {
+                    peer.place = 1 - peer.place;
+                }
+                let found = judge(&config, &turns).map_err(|broken| broken.promise);
+                assert!(
+                    matches!(found, Err(Promise::Order | Promise::Capacity)),
+                    "the other one, {fact:?}: {found:?}"
+                );
+            }
+        }
+    }
+    // u fails, fails again, and shows what it can; v lets two deadlines pass.
+    assert_eq!(places, 7);
+}
+
+#[test]
+fn capacity_a_task_for_a_worker_that_is_out_or_refused_it_is_seen() {
+    let (config, honest) = failures();
+    let mut places = 0;
+    for index in 0..honest.len() {
+        let mut turns = honest.clone();
+        let mut moved = false;
+        for action in &mut turns[index].actions {
+            if let Action::Assign { peer, task, .. } = action {
+                let refused = peer.place == 1 && task.body == Message::from("f");
+                let out = task.body == Message::from("c");
+                if refused || out {
+                    peer.place = 0;
+                    moved = true;
+                }
+            }
+        }
+        if moved {
+            places += 1;
+            let found = judge(&config, &turns).map_err(|broken| broken.promise);
+            assert_eq!(found, Err(Promise::Capacity));
+        }
+    }
+    assert_eq!(places, 2);
 }
 
 #[test]

@@ -177,6 +177,7 @@ impl World<'_> {
         let opened = Event::Opened {
             peer: id,
             user: None,
+            local: false,
         };
         self.decide(opened, Told::Opened(conn))
     }

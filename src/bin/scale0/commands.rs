@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// Totals, services, workers and queues, as the broker itself tells them through its services
     /// s0.info, s0.services, s0.workers and s0.queues.
     Info(InfoArguments),
+    /// Set how a broker runs a service
+    ///
+    /// What is set holds for all its workers, whatever they announce, until it is set to `-` or the
+    /// broker ends. Asks the broker's own service s0.set: without rules (--access) only the
+    /// broker's machine may. Prints what holds then, as JSON.
+    Set(SetArguments),
     /// Be any ZeroMQ socket: stdin is sent, what arrives is printed
     ///
     /// Each line of stdin is one message of one frame, or with --json an array of frames. What
@@ -132,6 +138,14 @@ pub(crate) struct WorkerArguments {
     /// What the worker calls itself in `scale0 info` [default: the machine's name and the process id]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Tell the broker how to use this worker: weight=N, policy=lru, least, weighted, hash or p2c,
+    /// slow_start=D, max=N (tasks of one service at once), ttl=D; may be repeated, and holds for
+    /// all its services
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) attribute: Vec<String>,
+    /// An exit code of the command by which it refuses a task, so that another worker gets it
+    #[arg(long, value_name = "CODE", requires = "command", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) refuse_code: Option<u8>,
     /// Tasks may be given to another worker if this one dies over them
     #[arg(long)]
     pub(crate) idempotent: bool,
@@ -185,6 +199,21 @@ pub(crate) struct InfoArguments {
     /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+    /// How long to wait for the broker
+    #[arg(long, value_name = "D", default_value = "5s")]
+    pub(crate) timeout: Wait,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetArguments {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// The service's name
+    pub(crate) service: String,
+    /// policy=lru, least, weighted, hash or p2c: which of the workers with room gets a task; ttl=D:
+    /// time to live of tasks whose clients state none; `-` as a value takes back what was set
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) settings: Vec<String>,
     /// How long to wait for the broker
     #[arg(long, value_name = "D", default_value = "5s")]
     pub(crate) timeout: Wait,

@@ -68,7 +68,16 @@ fn tables(report: &Value) -> String {
         &mut text,
         "SERVICES",
         &report["services"],
-        &["name", "workers", "ready", "queued", "in_flight", "done"],
+        &[
+            "name",
+            "workers",
+            "ready",
+            "ejected",
+            "policy",
+            "queued",
+            "in_flight",
+            "done",
+        ],
     );
     section(
         &mut text,
@@ -80,6 +89,7 @@ fn tables(report: &Value) -> String {
             "dialect",
             "services",
             "state",
+            "ejected",
             "capacity",
             "in_flight",
             "done",

@@ -14,6 +14,7 @@ mod measure;
 mod output;
 mod passwd;
 mod security;
+mod set;
 mod settings;
 mod units;
 mod worker;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments, &cli.log),
         Command::Cat(arguments) => cat::run(&arguments, &cli.log),
         Command::Info(arguments) => info::run(arguments, &cli.log),
+        Command::Set(arguments) => set::run(&arguments, &cli.log),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments, &cli.log),

@@ -73,6 +73,12 @@ pub(crate) struct Settings {
     /// until there is room [default: refuse]
     #[arg(long, value_name = "HOW", help_heading = "Timing and behaviour")]
     pub(crate) overflow: Option<Overflow>,
+    /// Failures in a row (5xx, or no answer in time) after which a worker is left out of a service [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Timing and behaviour")]
+    pub(crate) eject_after: Option<Count>,
+    /// For how long it is, times the number of such pauses in a row; 0s leaves nobody out [default: 10s]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) eject_time: Option<Span>,
     /// What refused clients are told to wait [default: 1s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) retry_after: Option<Span>,
@@ -208,7 +214,7 @@ impl Settings {
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
-            mdp_error_body suspect_after suspect_time overflow retry_after drain_timeout handshake_timeout stall_timeout max_frame
+            mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
             max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
@@ -291,6 +297,14 @@ impl Settings {
                 Overflow::Refuse => scale0::broker::Overflow::Refuse,
                 Overflow::Block => scale0::broker::Overflow::Block,
             }),
+        );
+        set(
+            &mut broker.eject_after,
+            self.eject_after.map(|Count(failures)| failures),
+        );
+        set(
+            &mut broker.eject_time,
+            self.eject_time.map(|Span(span)| span),
         );
         set(
             &mut broker.retry_after,

@@ -46,6 +46,7 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
         builder = builder.fallback(fallback).map_err(Failed::usage)?;
     }
     let command: Arc<[OsString]> = arguments.command.clone().into();
+    let refuse_code = arguments.refuse_code.map(i32::from);
     let delay = arguments.delay.map(|Span(span)| span);
     for name in &arguments.service {
         builder = match command.is_empty() {
@@ -55,10 +56,13 @@ fn build(arguments: &WorkerArguments) -> Result<Worker, Failed> {
             false => {
                 let command = Arc::clone(&command);
                 offer(builder, name, arguments.idempotent, move |task| {
-                    execute(task, Arc::clone(&command))
+                    execute(task, Arc::clone(&command), refuse_code)
                 })
             }
         };
+        for attribute in &arguments.attribute {
+            builder = builder.attribute(name, attribute);
+        }
     }
     builder.build().map_err(Failed::usage)
 }
@@ -94,7 +98,11 @@ async fn echo(task: Task, delay: Option<Duration>) -> Result<scale0::wire::Messa
 
 /// Runs the command on the task's body. When the task is cancelled or its deadline passes, the
 /// future is dropped and the command killed.
-async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::Message, Failure> {
+async fn execute(
+    task: Task,
+    command: Arc<[OsString]>,
+    refuse_code: Option<i32>,
+) -> Result<scale0::wire::Message, Failure> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::new(500, "no command"));
     };
@@ -145,6 +153,9 @@ async fn execute(task: Task, command: Arc<[OsString]>) -> Result<scale0::wire::M
     group.0 = None;
     if status.success() {
         return Ok(output.into());
+    }
+    if refuse_code.is_some() && status.code() == refuse_code {
+        return Err(Failure::refuse());
     }
     let how = ending(status);
     let service = task.service();

@@ -14,6 +14,7 @@ use scale0::security::User;
 use scale0::time::Time;
 use scale0::wire::Message;
 
+use super::choice::{Choices, Post, Ruling, Standing};
 use super::{Turn, rights};
 
 /// The promises of `scale0::broker`, by their numbers, and what else must hold.
@@ -85,6 +86,8 @@ struct Worker {
     since: u64,
     /// It had room when last looked at.
     room: bool,
+    /// One for each of its offers.
+    posts: BTreeMap<Name, Post>,
 }
 
 #[derive(Debug)]
@@ -99,11 +102,18 @@ struct Task {
     idempotent: bool,
     priority: u8,
     arrived: Time,
+    /// The value of its property `Key`.
+    key: Option<Vec<u8>>,
     deadline: Time,
     at: At,
     attempts: u16,
-    /// It may be started again when its worker is lost.
+    /// When its worker got it.
+    given: Time,
+    /// Who refused it, and until when they are not asked again.
+    refusals: Vec<(PeerId, Time)>,
+    /// It may be started again when its worker is lost, and when the one before was.
     again: bool,
+    before: bool,
     /// A part of the reply has reached the client.
     streamed: bool,
     gathered: Vec<Message>,
@@ -132,6 +142,10 @@ struct Due {
     fresh: Option<usize>,
     /// A question to the broker itself, or a malformed task: one answer.
     own: Option<(PeerId, Return, Name)>,
+    /// What an operator wants to be set.
+    set: Option<Message>,
+    /// Workers whose standing must change, by what just happened.
+    rulings: Vec<(PeerId, Name, Ruling)>,
     reply: Option<(usize, Reply)>,
     partial: Option<(usize, Reply)>,
     /// A task that must be over by the end of the turn.
@@ -156,6 +170,7 @@ pub(crate) struct Checker {
     tasks: Vec<Task>,
     by_body: BTreeMap<Message, usize>,
     tokens: HashSet<Id>,
+    choices: Choices,
     rank: u64,
     /// When what is left is told that time is up.
     draining: Option<Time>,
@@ -174,6 +189,7 @@ impl Checker {
             tasks: Vec::new(),
             by_body: BTreeMap::new(),
             tokens: HashSet::new(),
+            choices: Choices::default(),
             rank: 0,
             draining: None,
             dropped: 0,
@@ -315,6 +331,9 @@ impl Checker {
         match reading {
             Reading::Word(Word::Ask(ask)) if ask.service.is_reserved() => {
                 self.due.own = Some((id, ask.back.clone(), ask.service.clone()));
+                if ask.service.as_bytes() == b"s0.set" {
+                    self.due.set = Some(ask.body.clone());
+                }
             }
             Reading::Word(Word::Ask(ask)) => self.asked(id, ask),
             Reading::Word(Word::Cancel(back)) if back.id != Id::ZERO => {
@@ -357,7 +376,9 @@ impl Checker {
 
     fn asked(&mut self, id: PeerId, ask: &Ask) {
         let ttl = if ask.ttl.is_zero() {
-            self.config.default_ttl
+            self.choices
+                .ttl(&self.resolve(&ask.service))
+                .unwrap_or(self.config.default_ttl)
         } else {
             ask.ttl
         };
@@ -373,10 +394,14 @@ impl Checker {
             idempotent: ask.idempotent,
             priority: ask.priority,
             arrived: self.now,
+            key: super::choice::key(&ask.properties),
             deadline: self.now + ttl,
             at: At::Door,
             attempts: 0,
+            given: self.now,
+            refusals: Vec::new(),
             again: false,
+            before: false,
             streamed: false,
             gathered: Vec::new(),
             done: false,
@@ -406,10 +431,61 @@ impl Checker {
             return;
         }
         worker.holding.remove(&reply.token);
-        if !task.done {
+        if reply.refuses && !task.done && !task.streamed && task.gathered.is_empty() {
+            task.at = At::Queue;
+            task.attempts -= 1;
+            task.again = task.before;
+            task.refusals.push((id, self.now + Duration::from_secs(1)));
+            if task.refusals.len() == 8 {
+                self.due.must_end = Some(index);
+            }
+            let home = task.home.clone();
+            if let Some(post) = worker.posts.get_mut(&home) {
+                post.release(reply.token);
+            }
+            return;
+        }
+        let (service, waited) = (task.home.clone(), !task.done);
+        if waited {
             self.due.must_end = Some(index);
         }
         self.due.reply = Some((index, reply.clone()));
+        if waited {
+            self.judge(id, &service, reply.token, reply.code < 500);
+        }
+        if let Some(post) = self.post_mut(id, &service) {
+            post.release(reply.token);
+        }
+    }
+
+    /// How a task ended for its worker, which may have to go or to come back for it.
+    fn judge(&mut self, id: PeerId, service: &Name, token: Id, good: bool) {
+        let may_go = !self.config.eject_time.is_zero() && {
+            let (out, all) = self.out(service);
+            (out + 1) * 2 <= all
+        };
+        let after = self.config.eject_after;
+        let ruling = self
+            .post_mut(id, service)
+            .and_then(|post| post.judge(token, good, after, may_go));
+        if let Some(ruling) = ruling {
+            self.due.rulings.push((id, service.clone(), ruling));
+        }
+    }
+
+    /// How many of a service's workers are out, and how many there are.
+    fn out(&self, service: &Name) -> (usize, usize) {
+        let workers = self.peers.values().filter_map(|peer| peer.worker.as_ref());
+        let posts = workers.filter_map(|worker| worker.posts.get(service));
+        let is_out = |post: &Post| post.standing != Standing::Good;
+        posts.fold((0, 0), |(out, all), post| {
+            (out + usize::from(is_out(post)), all + 1)
+        })
+    }
+
+    fn post_mut(&mut self, id: PeerId, service: &Name) -> Option<&mut Post> {
+        let worker = self.peers.get_mut(&id)?.worker.as_mut()?;
+        worker.posts.get_mut(service)
     }
 
     fn drop_client(&mut self, id: PeerId) {
@@ -433,6 +509,23 @@ impl Checker {
             let task = &mut self.tasks[index];
             task.at = if task.done { At::Over } else { At::Orphaned };
         }
+        for service in worker.posts.into_keys() {
+            self.gave_up(id, &service);
+        }
+    }
+
+    /// A worker no longer offers a service.
+    fn gave_up(&mut self, id: PeerId, service: &Name) {
+        let alone = !self.offered(service);
+        self.choices.gave_up(id, service, alone);
+        if alone {
+            // Nobody is left whom it could be given to: all is forgiven.
+            for task in self.tasks.iter_mut().filter(|task| task.home == *service) {
+                for (_, until) in &mut task.refusals {
+                    *until = self.now.min(*until);
+                }
+            }
+        }
     }
 
     /// A worker that has gained room stands behind all others.
@@ -447,6 +540,15 @@ impl Checker {
                     worker.since = self.rank;
                 }
                 worker.room = room;
+                for post in worker.posts.values_mut() {
+                    let open = room && post.is_open();
+                    if open && !post.ready {
+                        self.rank += 1;
+                        post.entered = self.rank;
+                        post.unsure = false;
+                    }
+                    post.ready = open;
+                }
             }
         }
     }
@@ -554,8 +656,8 @@ impl Checker {
                 self.rank += 1;
                 let (rank, most) = (self.rank, self.config.limits.worker_tasks);
                 let access = self.access.clone();
-                let (id, rules) = (peer, self.due.rules);
-                let peer = self.peers.entry(*id).or_default();
+                let (id, rules) = (*peer, self.due.rules);
+                let peer = self.peers.entry(id).or_default();
                 let user = peer.user.clone();
                 let may = |offer: &Offer| {
                     let bare = offer.service.bare();
@@ -576,6 +678,7 @@ impl Checker {
                         worker.said
                     );
                     (worker.offers, worker.since) = (offers, rank);
+                    self.take_posts(id, rank);
                     return Ok(());
                 }
                 let Some(said) = peer.stated.take() else {
@@ -594,9 +697,9 @@ impl Checker {
                     Order,
                     "joined twice: {fact:?}"
                 );
-                let (holding, suspect) = match peer.worker.take() {
-                    Some(worker) => (worker.holding, worker.suspect),
-                    None => (BTreeMap::new(), false),
+                let (holding, suspect, posts) = match peer.worker.take() {
+                    Some(worker) => (worker.holding, worker.suspect, worker.posts),
+                    None => Default::default(),
                 };
                 let mut worker = Worker {
                     dialect: said.dialect,
@@ -608,13 +711,68 @@ impl Checker {
                     holding,
                     since: rank,
                     room: false,
+                    posts,
                 };
                 worker.room = worker.has_room(most) && !peer.full;
                 peer.worker = Some(worker);
+                self.take_posts(id, rank);
                 Ok(())
             }
             Fact::WorkerLeft { peer, .. } => {
                 self.drop_worker(*peer);
+                Ok(())
+            }
+            Fact::WorkerEjected {
+                peer,
+                service,
+                pause,
+            } => {
+                self.ruled(*peer, service, Ruling::Out)?;
+                let (now, unit) = (self.now, self.config.eject_time);
+                let Some(post) = self.post_mut(*peer, service) else {
+                    return broken(Promise::Order, format!("no worker: {fact:?}"));
+                };
+                let meant = post.eject(now, unit);
+                must!(*pause == meant, Order, "not {meant:?}: {fact:?}");
+                Ok(())
+            }
+            Fact::WorkerProbed { peer, service } => {
+                let now = self.now;
+                let over = self.post_mut(*peer, service).is_some_and(|post| {
+                    let over = matches!(post.standing, Standing::Out { until } if until <= now);
+                    post.standing = Standing::Probing { token: None };
+                    over
+                });
+                must!(over, Order, "its pause is not over: {fact:?}");
+                Ok(())
+            }
+            Fact::WorkerReturned { peer, service } => {
+                let (out, all) = self.out(service);
+                // Either it has shown what it can, or too many are out.
+                if out * 2 <= all || !self.due.rulings.is_empty() {
+                    self.ruled(*peer, service, Ruling::Back)?;
+                }
+                let now = self.now;
+                if let Some(post) = self.post_mut(*peer, service) {
+                    post.come_back(now);
+                }
+                Ok(())
+            }
+            Fact::TaskRefused { peer, .. } => {
+                let refused = self.tasks.iter().any(|task| {
+                    let last = task.refusals.last();
+                    last.is_some_and(|(by, until)| by == peer && *until > self.now)
+                });
+                must!(refused, Order, "nobody did: {fact:?}");
+                Ok(())
+            }
+            Fact::ServiceSet { service, policy } => {
+                let Some(said) = self.due.set.take() else {
+                    return broken(Promise::Order, format!("nobody said so: {fact:?}"));
+                };
+                self.choices.set(&said);
+                let holds = self.choices.policy(service);
+                must!(*policy == holds, Order, "it is {holds}: {fact:?}");
                 Ok(())
             }
             Fact::WorkerSuspect { peer } => {
@@ -625,6 +783,62 @@ impl Checker {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A worker has the posts of its offers, and no others.
+    fn take_posts(&mut self, id: PeerId, rank: u64) {
+        let Some(worker) = self
+            .peers
+            .get_mut(&id)
+            .and_then(|peer| peer.worker.as_mut())
+        else {
+            return;
+        };
+        let offers = worker.homes();
+        let offered: BTreeSet<Name> = offers.iter().map(|offer| offer.service.clone()).collect();
+        let mut lost = Vec::new();
+        worker.posts.retain(|service, _| {
+            let kept = offered.contains(service);
+            if !kept {
+                lost.push(service.clone());
+            }
+            kept
+        });
+        for offer in offers {
+            let others = self.out(&offer.service).1;
+            let now = self.now;
+            let Some(worker) = self
+                .peers
+                .get_mut(&id)
+                .and_then(|peer| peer.worker.as_mut())
+            else {
+                return;
+            };
+            let held = worker.posts.contains_key(&offer.service);
+            let post = worker
+                .posts
+                .entry(offer.service.clone())
+                .or_insert_with(|| Post::new(now));
+            post.offer = offer.clone();
+            (post.entered, post.ready, post.unsure) = (rank, worker.room && post.is_open(), false);
+            self.choices.offered(id, &offer, !held && others == 0);
+        }
+        for service in lost {
+            self.gave_up(id, &service);
+        }
+    }
+
+    /// A worker's standing changes as it must.
+    fn ruled(&mut self, id: PeerId, service: &Name, ruling: Ruling) -> Checked {
+        let found = (self.due.rulings.iter())
+            .position(|ruled| (&ruled.0, &ruled.1, &ruled.2) == (&id, service, &ruling));
+        must!(
+            found.is_some(),
+            Order,
+            "{id:?} of {service}: {ruling:?}, but nothing speaks for it"
+        );
+        self.due.rulings.remove(found.unwrap_or_default());
+        Ok(())
     }
 
     fn assigned(&mut self, id: PeerId, dialect: Dialect, given: &Assignment) -> Checked {
@@ -699,20 +913,15 @@ impl Checker {
             worker.capacity,
             worker.suspect
         );
-        let since = worker.since;
-        let idlest = self.eligible(&home).min_by_key(|(_, worker)| worker.since);
-        must!(
-            idlest.is_some_and(|(_, worker)| worker.since == since),
-            Capacity,
-            "{:?} has been idle longer than {id:?}",
-            idlest.map(|(id, _)| id)
-        );
+        self.chosen(id, index)?;
         self.taken_on(index)?;
         self.in_turn(index, id)?;
+        let now = self.now;
         let task = &mut self.tasks[index];
         task.at = At::Worker(id);
         task.attempts += 1;
-        task.again = again;
+        task.given = now;
+        (task.before, task.again) = (task.again, again);
         task.gathered.clear();
         self.rank += 1;
         let rank = self.rank;
@@ -723,6 +932,40 @@ impl Checker {
         {
             worker.holding.insert(given.token, index);
             worker.since = rank;
+            for post in worker.posts.values_mut() {
+                post.unsure = false;
+            }
+            if let Some(post) = worker.posts.get_mut(&home) {
+                post.take_up(given.token);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the service's policy names this worker for a task.
+    fn chosen(&mut self, id: PeerId, index: usize) -> Checked {
+        let task = &self.tasks[index];
+        let (service, key) = (task.home.clone(), task.key.clone());
+        let refused = task.refusals.iter().any(|(_, until)| *until > self.now);
+        let now = self.now;
+        let candidates: Vec<_> = self
+            .eligible_for(task)
+            .filter_map(|(id, worker)| {
+                let post = worker.posts.get(&service)?;
+                Some(post.candidate(id, worker.since, worker.holding.len(), now))
+            })
+            .collect();
+        let fits = self
+            .choices
+            .judge(&service, key.as_deref(), id, &candidates, refused);
+        if let Err(why) = fits {
+            return broken(Promise::Capacity, why);
+        }
+        // Who starts slowly may have let its turn pass.
+        for slow in candidates.iter().filter(|candidate| candidate.slow) {
+            if let Some(post) = self.post_mut(slow.id, &service) {
+                post.unsure = true;
+            }
         }
         Ok(())
     }
@@ -732,12 +975,15 @@ impl Checker {
     fn in_turn(&self, index: usize, to: PeerId) -> Checked {
         let task = &self.tasks[index];
         let offers = |home: &Name| {
-            self.worker(to)
-                .is_some_and(|worker| worker.seat(home).is_some())
+            let worker = self.worker(to);
+            let post = worker.and_then(|worker| worker.posts.get(home));
+            post.is_some_and(Post::is_open)
         };
         let waited = self.now.since(task.arrived).as_secs();
         for (other, rival) in self.tasks.iter().enumerate() {
-            if other == index || rival.at != At::Queue {
+            // What others refused comes first, if it comes: for a second not to who refused it.
+            let refused = |task: &Task| !task.refusals.is_empty();
+            if other == index || rival.at != At::Queue || refused(task) || refused(rival) {
                 continue;
             }
             let same = rival.peer == task.peer
@@ -823,8 +1069,12 @@ impl Checker {
             let refused =
                 matches!(answer, Answer::Error { status, .. } if *status == Status::FORBIDDEN);
             let own = service.as_bytes().starts_with(b"s0.");
+            let may = match service.as_bytes() {
+                b"s0.set" => self.may_change(id, service),
+                _ => self.may(id, Right::Administer, service),
+            };
             must!(
-                !own || refused != self.may(id, Right::Administer, service),
+                !own || refused != may,
                 Rights,
                 "{service} of {id:?}: {answer:?}"
             );
@@ -919,6 +1169,12 @@ impl Checker {
         if last {
             self.taken_on(index)?;
         }
+        if let Answer::Error { status, .. } = answer
+            && *status == Status::TIMEOUT
+            && let At::Worker(worker) = self.tasks[index].at
+        {
+            self.late(worker, index);
+        }
         let task = &mut self.tasks[index];
         task.done = true;
         if !matches!(task.at, At::Worker(_))
@@ -927,6 +1183,25 @@ impl Checker {
             task.at = At::Over;
         }
         Ok(())
+    }
+
+    /// A worker let a task's deadline pass.
+    fn late(&mut self, id: PeerId, index: usize) {
+        let (service, given) = (self.tasks[index].home.clone(), self.tasks[index].given);
+        let holding = self.worker(id).map(|worker| &worker.holding);
+        let token = holding
+            .and_then(|holding| holding.iter().find(|(_, task)| **task == index))
+            .map(|(token, _)| *token);
+        let Some(token) = token else {
+            return;
+        };
+        let fair = self.now.since(given) >= Duration::from_secs(1);
+        let probe = self
+            .post_mut(id, &service)
+            .is_some_and(|post| post.standing == Standing::Probing { token: Some(token) });
+        if fair || probe {
+            self.judge(id, &service, token, false);
+        }
     }
 
     /// Whether a task may come to this end now.
@@ -944,7 +1219,9 @@ impl Checker {
             Status::EXPIRED => waiting && task.attempts == 0 && late,
             Status::DUPLICATE => fresh && task.back.id != Id::ZERO,
             Status::QUOTA => fresh,
-            Status::UNAVAILABLE => fresh || (time_is_up && task.attempts == 0),
+            Status::UNAVAILABLE => {
+                fresh || (time_is_up && task.attempts == 0) || (waiting && task.refusals.len() >= 8)
+            }
             Status::TOO_LARGE => !fresh && task.back.whole && !task.gathered.is_empty(),
             Status::CANCELLED => self
                 .due
@@ -1023,6 +1300,13 @@ impl Checker {
                 task.at = At::Queue;
             }
         }
+        must!(
+            self.due.rulings.is_empty(),
+            Order,
+            "left as it was: {:?}",
+            self.due.rulings
+        );
+        self.half_at_most(turn)?;
         if turn.event == Event::Woke {
             for task in self.tasks.iter().filter(|task| !task.done) {
                 must!(
@@ -1053,6 +1337,36 @@ impl Checker {
         self.sizes(snapshot)?;
         self.books(snapshot)?;
         self.before = Some(snapshot.clone());
+        Ok(())
+    }
+
+    /// Of each service half of the workers are out at most, and none for longer than it must.
+    fn half_at_most(&self, turn: &Turn) -> Checked {
+        for state in &turn.snapshot.services {
+            let (out, all) = self.out(&state.name);
+            must!(
+                out * 2 <= all,
+                Order,
+                "{out} of {all} workers of {} are out",
+                state.name
+            );
+            must!(
+                state.ejected == out && state.policy == self.choices.policy(&state.name),
+                Order,
+                "{out} are out, chosen by {}: {state:?}",
+                self.choices.policy(&state.name)
+            );
+        }
+        let workers = self.peers.values().filter_map(|peer| peer.worker.as_ref());
+        for (service, post) in workers.flat_map(|worker| &worker.posts) {
+            let late =
+                |until: Time| turn.now.as_micros() / 1000 >= until.as_micros().div_ceil(1000);
+            must!(
+                !matches!(post.standing, Standing::Out { until } if turn.event == Event::Woke && late(until)),
+                Order,
+                "out of {service} for too long: {post:?}"
+            );
+        }
         Ok(())
     }
 
@@ -1087,9 +1401,17 @@ impl Checker {
             .is_none_or(|access| rights::allowed(access, user, right, service))
     }
 
+    /// Without rules only who is on the broker's machine changes anything.
+    fn may_change(&self, id: PeerId, service: &Name) -> bool {
+        match &self.access {
+            Some(_) => self.may(id, Right::Administer, service),
+            None => self.peers.get(&id).is_some_and(|peer| peer.local),
+        }
+    }
+
     fn no_idle_hands(&self) -> Checked {
         for task in self.tasks.iter().filter(|task| task.at == At::Queue) {
-            let idle = self.eligible(&task.home).next();
+            let idle = self.eligible_for(task).next();
             must!(
                 idle.is_none(),
                 Order,
@@ -1109,7 +1431,8 @@ impl Checker {
             let of_this = |task: &&Task| task.at == At::Queue && task.home == service.name;
             let beyond = |task: &&Task| {
                 let blocks = self.config.overflow == Overflow::Block;
-                task.attempts > 0 || task.moved || blocks || task.back.dialect.is_majordomo()
+                let came_back = task.attempts > 0 || !task.refusals.is_empty();
+                came_back || task.moved || blocks || task.back.dialect.is_majordomo()
             };
             let beyond = self.tasks.iter().filter(of_this).filter(beyond).count();
             must!(
@@ -1246,8 +1569,17 @@ impl Checker {
             let worker = peer.worker.as_ref()?;
             let offers = worker.seat(service).is_some();
             // One whose right is gone is told so a moment later.
-            let may = offers && worker.room && self.may(*id, Right::Offer, service);
+            let open = worker.posts.get(service).is_some_and(|post| post.ready);
+            let may = offers && worker.room && open && self.may(*id, Right::Offer, service);
             may.then_some((*id, worker))
+        })
+    }
+
+    /// Those of them that have not refused it a moment ago.
+    fn eligible_for<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = (PeerId, &'a Worker)> {
+        self.eligible(&task.home).filter(|(id, _)| {
+            let refused = |(by, until): &(PeerId, Time)| by == id && *until > self.now;
+            !task.refusals.iter().any(refused)
         })
     }
 
@@ -1260,6 +1592,22 @@ impl Checker {
 }
 
 impl Worker {
+    /// The queues from which it takes tasks, each as an offer of its own.
+    fn homes(&self) -> Vec<Offer> {
+        let mut homes = self.offers.clone();
+        for offer in &self.offers {
+            let Some(service) = offer.service.bare() else {
+                continue;
+            };
+            let new = homes.iter().all(|home| home.service != service);
+            if new && self.dialect == Dialect::Scale0 {
+                let offer = offer.clone();
+                homes.push(Offer { service, ..offer });
+            }
+        }
+        homes
+    }
+
     /// The offer by which it takes tasks from this queue: the name itself, or a version of it.
     fn seat(&self, home: &Name) -> Option<&Offer> {
         let own = self.offers.iter().find(|offer| offer.service == *home);

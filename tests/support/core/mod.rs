@@ -2,6 +2,7 @@
 //! and out, a checker that knows its promises, scripts for proptest and a talk for people.
 
 pub(crate) mod checker;
+pub(crate) mod choice;
 pub(crate) mod player;
 pub(crate) mod rights;
 pub(crate) mod script;

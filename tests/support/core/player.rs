@@ -11,10 +11,10 @@ use scale0::protocol::{
     Word,
 };
 use scale0::time::Time;
-use scale0::wire::Message;
+use scale0::wire::{Message, push_property};
 
 use super::checker::{Broken, Promise};
-use super::script::{PEERS, PLAIN, Step, service};
+use super::script::{How, PEERS, PLAIN, Step, Traits, service};
 use super::{Rig, back, id};
 
 pub(crate) struct Player {
@@ -63,8 +63,13 @@ impl Player {
                 ttl_ms,
                 idempotent,
                 priority,
+                key,
                 bytes,
             } => {
+                let mut properties = Vec::new();
+                if let Some(key) = key {
+                    push_property("Key", &[b'a' + key], &mut properties);
+                }
                 let mut back = way_back(peer, id);
                 if back.id == Id::ZERO {
                     // The checker must tell unnumbered tasks apart, so each comes by a way of
@@ -79,7 +84,11 @@ impl Player {
                     ttl: Duration::from_millis(if ours { ttl_ms } else { 0 }),
                     idempotent: idempotent && ours,
                     priority: if ours { priority } else { 4 },
-                    properties: Bytes::new(),
+                    properties: if ours {
+                        properties.into()
+                    } else {
+                        Bytes::new()
+                    },
                     body: self.body("task", bytes),
                 };
                 self.word(peer, Word::Ask(ask))
@@ -98,17 +107,18 @@ impl Player {
                 peer,
                 nth,
                 partial,
+                how,
                 bytes,
             } => {
                 let holding = &self.peers[peer].holding;
                 let Some(&token) = holding.get(nth % holding.len().max(1)) else {
                     return Ok(());
                 };
-                self.reply(peer, token, partial, bytes)
+                self.reply(peer, token, partial, how, bytes)
             }
             Step::Stray { peer, nth } => {
                 let token = self.tokens.get(nth).copied().unwrap_or(id(nth as u64));
-                self.reply(peer, token, nth % 3 == 0, 1)
+                self.reply(peer, token, nth % 3 == 0, How::Well, 1)
             }
             Step::Ping {
                 peer,
@@ -147,18 +157,18 @@ impl Player {
                 let peer = self.id(peer);
                 self.turn(Event::Sign { peer })
             }
-            Step::Own(peer, name) => {
-                let name = OWN[usize::from(name)];
+            Step::Set(peer, name, what) => {
+                let what = SETTINGS[usize::from(what)];
+                let name = service(name);
                 let ask = Ask {
-                    back: way_back(peer, 0),
-                    service: Name::from(name),
-                    ttl: Duration::ZERO,
-                    idempotent: false,
-                    priority: 4,
-                    properties: Bytes::new(),
-                    body: Message::from("echo"),
+                    body: Message::new([name.as_bytes(), what.as_bytes()]),
+                    ..question(peer, "s0.set")
                 };
                 self.word(peer, Word::Ask(ask))
+            }
+            Step::Own(peer, name) => {
+                let name = OWN[usize::from(name)];
+                self.word(peer, Word::Ask(question(peer, name)))
             }
             Step::Malformed(peer, task) => {
                 let refusal = Refusal {
@@ -201,7 +211,7 @@ impl Player {
         self.wait_until(self.rig.now + longest)?;
         for peer in 0..PEERS {
             while let Some(token) = self.peers[peer].holding.first().copied() {
-                self.reply(peer, token, false, 0)?;
+                self.reply(peer, token, false, How::Well, 0)?;
             }
         }
         self.wait_until(self.rig.now + Duration::from_secs(1))?;
@@ -227,17 +237,34 @@ impl Player {
         Ok(())
     }
 
-    fn reply(&mut self, peer: usize, token: Id, partial: bool, bytes: usize) -> Result<(), Broken> {
+    fn reply(
+        &mut self,
+        peer: usize,
+        token: Id,
+        partial: bool,
+        how: How,
+        bytes: usize,
+    ) -> Result<(), Broken> {
         let dialect = self.peers[peer].worker.unwrap_or(dialect(peer));
         let partial = partial && dialect != Dialect::Mdp01;
         if !partial {
             self.peers[peer].holding.retain(|held| *held != token);
         }
+        let how = if dialect == Dialect::Scale0 {
+            how
+        } else {
+            How::Well
+        };
         let reply = Reply {
             dialect,
             token,
-            code: 200,
+            code: match how {
+                How::Well => 200,
+                How::Badly => 500,
+                How::NotAtAll => 503,
+            },
             partial,
+            refuses: how == How::NotAtAll && !partial,
             ms: 0,
             properties: Bytes::new(),
             body: self.body("reply", bytes),
@@ -347,25 +374,38 @@ fn way_back(peer: usize, n: u64) -> Return {
     }
 }
 
+/// A question to the broker itself.
+fn question(peer: usize, service: &str) -> Ask {
+    Ask {
+        back: way_back(peer, 0),
+        service: Name::from(service),
+        ttl: Duration::ZERO,
+        idempotent: false,
+        priority: 4,
+        properties: Bytes::new(),
+        body: Message::from("echo"),
+    }
+}
+
 fn announcement(
     peer: usize,
-    mut offers: Vec<(u8, bool)>,
+    mut offers: Vec<(u8, bool, Traits)>,
     capacity: u16,
     promise_ms: u64,
 ) -> Announcement {
     let dialect = dialect(peer);
     let ours = dialect == Dialect::Scale0;
     if !ours {
-        for (name, _) in &mut offers {
+        for (name, ..) in &mut offers {
             *name %= PLAIN;
         }
     }
     offers.sort();
-    offers.dedup_by_key(|(service, _)| *service);
+    offers.dedup_by_key(|(service, ..)| *service);
     if !ours {
         offers.truncate(1);
         if offers.is_empty() {
-            offers.push((0, true));
+            offers.push((0, true, Traits::default()));
         }
     }
     Announcement {
@@ -376,9 +416,21 @@ fn announcement(
         deep: peer == 1,
         offers: offers
             .into_iter()
-            .map(|(name, idempotent)| Offer {
-                service: service(name),
-                idempotent: idempotent || !ours,
+            .map(|(name, idempotent, traits)| match ours {
+                true => Offer {
+                    service: service(name),
+                    idempotent,
+                    weight: traits.weight + 1,
+                    policy: traits.policy,
+                    slow_start: Duration::from_millis(traits.slow_ms),
+                    max: traits.max,
+                    ttl: traits.ttl_ms.map(Duration::from_millis),
+                },
+                false => Offer {
+                    service: service(name),
+                    idempotent: true,
+                    ..Offer::default()
+                },
             })
             .collect(),
     }
@@ -391,4 +443,17 @@ const OWN: [&str; 6] = [
     "mmi.service",
     "mmi.other",
     "s0.queues",
+];
+
+/// What operators say, some of it wrong.
+const SETTINGS: [&str; 9] = [
+    "policy=lru",
+    "policy=least",
+    "policy=weighted",
+    "policy=hash",
+    "policy=p2c",
+    "policy=-",
+    "ttl=900ms",
+    "ttl=-",
+    "policy=best",
 ];

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use scale0::broker::{Access, Config, Overflow};
 use scale0::limits::Limits;
-use scale0::protocol::Name;
+use scale0::protocol::{Name, Policy};
 use scale0::security::User;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(crate) enum Step {
         ttl_ms: u64,
         idempotent: bool,
         priority: u8,
+        /// What workers may be chosen by.
+        key: Option<u8>,
         bytes: usize,
     },
     Cancel {
@@ -30,8 +32,8 @@ pub(crate) enum Step {
     },
     Announce {
         peer: usize,
-        /// Service, and whether it is declared idempotent.
-        offers: Vec<(u8, bool)>,
+        /// Service, whether it is declared idempotent, and how it is to be used.
+        offers: Vec<(u8, bool, Traits)>,
         capacity: u16,
         promise_ms: u64,
     },
@@ -40,6 +42,7 @@ pub(crate) enum Step {
         peer: usize,
         nth: usize,
         partial: bool,
+        how: How,
         bytes: usize,
     },
     /// A reply with the n-th token that the broker ever gave to anybody.
@@ -59,6 +62,8 @@ pub(crate) enum Step {
     Lost(usize),
     Full(usize, bool),
     Sign(usize),
+    /// An operator sets how a service is run; see the player for the words.
+    Set(usize, u8, u8),
     /// A question to the broker itself.
     Own(usize, u8),
     Malformed(usize, bool),
@@ -74,6 +79,51 @@ pub(crate) enum Step {
     /// A connection opens, if it has not said anything yet.
     Open(usize, Option<User>),
     Rules(Option<Arc<Access>>),
+}
+
+/// How a worker says that it is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum How {
+    Well,
+    Badly,
+    /// Another may have it.
+    NotAtAll,
+}
+
+/// Attributes of an offer.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Traits {
+    /// One less than the weight.
+    pub(crate) weight: u16,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) slow_ms: u64,
+    pub(crate) max: Option<u16>,
+    pub(crate) ttl_ms: Option<u64>,
+}
+
+fn traits() -> impl Strategy<Value = Traits> {
+    let policy = prop::sample::select(vec![
+        Policy::Idle,
+        Policy::Least,
+        Policy::Weighted,
+        Policy::Hash,
+        Policy::TwoChoices,
+    ]);
+    let any = (
+        0..4u16,
+        proptest::option::of(policy),
+        prop_oneof![4 => Just(0u64), 1 => Just(2000)],
+        proptest::option::weighted(0.2, 1..3u16),
+        proptest::option::weighted(0.1, 500..3000u64),
+    )
+        .prop_map(|(weight, policy, slow_ms, max, ttl_ms)| Traits {
+            weight,
+            policy,
+            slow_ms,
+            max,
+            ttl_ms,
+        });
+    prop_oneof![1 => Just(Traits::default()), 1 => any]
 }
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -101,23 +151,23 @@ fn step() -> impl Strategy<Value = Step> {
     let offered = || prop_oneof![4 => 0..2u8, 2 => 0..OFFERS];
     let bytes = || prop_oneof![4 => 0..20usize, 1 => 100..900usize];
     prop_oneof![
-        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(), bytes()).prop_map(
-            |(peer, service, id, ttl_ms, idempotent, priority, bytes)| Step::Ask {
-                peer, service, id, ttl_ms, idempotent, priority, bytes
+        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(), proptest::option::of(0..3u8), bytes()).prop_map(
+            |(peer, service, id, ttl_ms, idempotent, priority, key, bytes)| Step::Ask {
+                peer, service, id, ttl_ms, idempotent, priority, key, bytes
             }
         ),
         2 => (peer(), 0..4u64).prop_map(|(peer, id)| Step::Cancel { peer, id }),
         6 => (
             peer(),
-            proptest::collection::vec((offered(), any::<bool>()), 0..4),
+            proptest::collection::vec((offered(), any::<bool>(), traits()), 0..4),
             0..6u16,
             prop_oneof![3 => Just(0), 1 => Just(100), 1 => Just(2000)],
         )
             .prop_map(|(peer, offers, capacity, promise_ms)| Step::Announce {
                 peer, offers, capacity, promise_ms
             }),
-        10 => (peer(), 0..4usize, prop::bool::weighted(0.3), bytes()).prop_map(
-            |(peer, nth, partial, bytes)| Step::Reply { peer, nth, partial, bytes }
+        12 => (peer(), 0..4usize, prop::bool::weighted(0.2), how(), bytes()).prop_map(
+            |(peer, nth, partial, how, bytes)| Step::Reply { peer, nth, partial, how, bytes }
         ),
         2 => (peer(), 0..30usize).prop_map(|(peer, nth)| Step::Stray { peer, nth }),
         2 => (
@@ -135,6 +185,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (peer(), any::<bool>()).prop_map(|(peer, full)| Step::Full(peer, full)),
         1 => peer().prop_map(Step::Sign),
         1 => (peer(), 0..6u8).prop_map(|(peer, name)| Step::Own(peer, name)),
+        1 => (peer(), service(), 0..9u8).prop_map(|(peer, service, what)| Step::Set(peer, service, what)),
         1 => (peer(), any::<bool>()).prop_map(|(peer, task)| Step::Malformed(peer, task)),
         1 => (peer(), any::<bool>()).prop_map(|(peer, proxied)| Step::Unknown(peer, proxied)),
         1 => peer().prop_map(Step::Dead),
@@ -147,6 +198,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn priority() -> impl Strategy<Value = u8> {
     prop_oneof![3 => Just(4u8), 1 => 1..8u8]
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![3 => Just(How::Well), 2 => Just(How::Badly), 2 => Just(How::NotAtAll)]
 }
 
 fn ttl() -> impl Strategy<Value = u64> {
@@ -194,6 +249,8 @@ pub(crate) fn quick() -> Config {
         max_ttl: Duration::from_secs(8),
         suspect_after: Duration::from_secs(1),
         suspect_time: Duration::from_secs(10),
+        eject_after: 2,
+        eject_time: Duration::from_millis(700),
         ..Config::default()
     }
 }

@@ -12,7 +12,7 @@ use scale0::protocol::{
     Return, Status, Word,
 };
 use scale0::security::User;
-use scale0::wire::Message;
+use scale0::wire::{Message, push_property};
 
 use super::rights::rules;
 use super::{Rig, Turn, back, peer, transcript};
@@ -76,14 +76,22 @@ pub(crate) fn majordomo(dialect: Dialect, body: &str, service: &str) -> Ask {
     }
 }
 
+/// The same with a property `Key`.
+pub(crate) fn keyed(key: &str, body: &str, service: &str) -> Ask {
+    let mut properties = Vec::new();
+    push_property("Key", key.as_bytes(), &mut properties);
+    Ask {
+        properties: properties.into(),
+        ..task(body, service)
+    }
+}
+
 /// What an S0 worker announces: services with their attributes, split by spaces.
 pub(crate) fn offers(services: &str, capacity: u16) -> Announcement {
     let offer = |text: &str| {
-        let (name, attribute) = text.split_once(';').unwrap_or((text, ""));
-        Offer {
-            service: Name::from(name),
-            idempotent: attribute == "idempotent",
-        }
+        let mut fields = text.split(';');
+        let name = Name::from(fields.next().unwrap());
+        Offer::with_attributes(name, fields.map(str::as_bytes)).unwrap()
     };
     Announcement {
         dialect: Dialect::Scale0,
@@ -164,6 +172,35 @@ impl Talk {
     pub(crate) fn replies(&mut self, who: &'static str, to: &str, body: &str) -> Vec<String> {
         let token = self.token(to);
         self.says(who, Word::Reply(reply(token, body)))
+    }
+
+    /// A final reply with this code.
+    pub(crate) fn fails(&mut self, who: &'static str, to: &str, code: u16) -> Vec<String> {
+        let failed = Reply {
+            code,
+            ..reply(self.token(to), "")
+        };
+        self.says(who, Word::Reply(failed))
+    }
+
+    /// The worker gives the newest attempt of the task with this body back, for another.
+    pub(crate) fn refuses(&mut self, who: &'static str, to: &str) -> Vec<String> {
+        let refusal = Reply {
+            code: 503,
+            refuses: true,
+            ..reply(self.token(to), "")
+        };
+        self.says(who, Word::Reply(refusal))
+    }
+
+    /// An operator sets something of a service.
+    pub(crate) fn sets(&mut self, who: &'static str, service: &str, what: &[&str]) -> Vec<String> {
+        let parts = std::iter::once(&service).chain(what);
+        let ask = Ask {
+            body: Message::new(parts),
+            ..task("", "s0.set")
+        };
+        self.asks(who, ask)
     }
 
     /// A partial reply.
@@ -287,6 +324,11 @@ impl Talk {
         self.rig.broker.snapshot()
     }
 
+    /// Bytes of all tasks.
+    pub(crate) fn held(&self) -> usize {
+        self.snapshot().held
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         self.snapshot().counters
     }
@@ -362,6 +404,7 @@ fn reply(token: Id, body: &str) -> Reply {
         token,
         code: 200,
         partial: false,
+        refuses: false,
         ms: 0,
         properties: Bytes::new(),
         body: Message::from(body),

@@ -72,7 +72,11 @@ impl Broker {
                 self.desert(number);
                 return None;
             }
-            None => self.services.find_or_add(&name, self.now),
+            None => {
+                let to = self.services.find_or_add(&name, self.now);
+                self.adopt(to);
+                to
+            }
         };
         if to == from {
             return None;

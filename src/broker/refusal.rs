@@ -30,7 +30,7 @@ impl Broker {
         task.attempt -= 1;
         task.refusals.push((id, now + SKIP_TIME));
         let (service, times) = (task.service, task.refusals.len());
-        let name = self.service_name(service);
+        let name = self.task_name(number);
         self.note(Fact::TaskRefused {
             peer: id,
             service: name,
@@ -40,6 +40,13 @@ impl Broker {
             self.park(number);
         } else {
             self.refused_by_all(number);
+        }
+        // Its last worker may have left the service before.
+        if self.services.get(service).is_some_and(|s| s.workers == 0) {
+            self.queue_all_parked(service);
+            self.move_on(service);
+            self.await_workers(service);
+            self.serve_moved(&[id.place]);
         }
         // The worker has been idle for longer than the one that is chosen now.
         self.settle(id.place);

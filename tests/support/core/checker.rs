@@ -156,6 +156,8 @@ struct Due {
     held: Option<PeerId>,
     /// Whose task was taken on beyond a limit.
     beyond: Option<PeerId>,
+    /// Who refuses its task in this turn.
+    refused: Option<PeerId>,
     /// A worker that is trusted again; it stands behind all that were served meanwhile.
     trusted: Option<PeerId>,
     /// The task of the CANCEL that comes next: it tells unnumbered tasks apart.
@@ -442,6 +444,18 @@ impl Checker {
             let home = task.home.clone();
             if let Some(post) = worker.posts.get_mut(&home) {
                 post.release(reply.token);
+            }
+            self.due.refused = Some(id);
+            // Trusted again, it stands ready before another is chosen.
+            if self.due.trusted.take().is_some() {
+                self.rank += 1;
+                worker.since = self.rank;
+            }
+            // Nobody is left whom it could be given to: all is forgiven.
+            if !self.offered(&home) {
+                for (_, until) in &mut self.tasks[index].refusals {
+                    *until = self.now.min(*until);
+                }
             }
             return;
         }
@@ -759,10 +773,7 @@ impl Checker {
                 Ok(())
             }
             Fact::TaskRefused { peer, .. } => {
-                let refused = self.tasks.iter().any(|task| {
-                    let last = task.refusals.last();
-                    last.is_some_and(|(by, until)| by == peer && *until > self.now)
-                });
+                let refused = self.due.refused.take() == Some(*peer);
                 must!(refused, Order, "nobody did: {fact:?}");
                 Ok(())
             }
@@ -950,6 +961,8 @@ impl Checker {
         let now = self.now;
         let candidates: Vec<_> = self
             .eligible_for(task)
+            // Who is trusted again by this very message comes behind what it asks for.
+            .filter(|(other, _)| *other == id || self.due.trusted != Some(*other))
             .filter_map(|(id, worker)| {
                 let post = worker.posts.get(&service)?;
                 Some(post.candidate(id, worker.since, worker.holding.len(), now))

@@ -213,6 +213,7 @@ fn decide_one(broker: &mut Broker, id: u64, body: &Message, out: &mut Vec<Action
         whole: false,
     };
     let ask = Ask {
+        wants: scale0::protocol::Wants::Answer,
         back,
         service: Name::from("echo"),
         ttl: Duration::ZERO,

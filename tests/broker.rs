@@ -15,12 +15,16 @@ mod rig;
 
 #[path = "broker/choice.rs"]
 mod choice;
+#[path = "broker/drain.rs"]
+mod drain;
 #[path = "broker/failures.rs"]
 mod failures;
 #[path = "broker/majordomo.rs"]
 mod majordomo;
 #[path = "broker/names.rs"]
 mod names;
+#[path = "broker/oneway.rs"]
+mod oneway;
 #[path = "broker/queues.rs"]
 mod queues;
 #[path = "broker/rights.rs"]

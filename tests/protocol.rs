@@ -18,10 +18,11 @@ use scale0::broker::{Action, Broker, Config, Event, PeerId};
 use scale0::limits::Limits;
 use scale0::protocol::scale0::{Header, HeaderError, Settings, command, flag};
 use scale0::protocol::{
-    self, Answer, Assignment, Dialect, Id, Name, Notice, Offer, Reading, Return, Status, Word,
+    self, Answer, Assignment, Dialect, Id, Name, Notice, Offer, Reading, Return, Status, Wants,
+    Word,
 };
 use scale0::time::Time;
-use scale0::wire::{Builder, Message, Piece, Properties, SocketType, push_property};
+use scale0::wire::{Builder, Endpoint, Message, Piece, Properties, SocketType, push_property};
 
 // ------------------------------------------------------------------------------- the vectors
 
@@ -166,6 +167,8 @@ fn describe(reading: &Reading) -> String {
                 out.push(format!("ttl={}", ask.ttl.as_millis()));
             }
             out.extend(ask.idempotent.then(|| "idempotent".to_owned()));
+            out.extend(ask.wants.is_oneway().then(|| "oneway".to_owned()));
+            out.extend((ask.wants == Wants::Nothing).then(|| "quiet".to_owned()));
             if ask.priority != 4 {
                 out.push(format!("priority={}", ask.priority));
             }
@@ -214,6 +217,10 @@ fn describe(reading: &Reading) -> String {
             out.push(format!("promise={}", ping.promise.as_millis()));
             out.extend(ping.capacity.map(|capacity| format!("capacity={capacity}")));
             out.extend(ping.capable.then(|| "capable".to_owned()));
+        }
+        Reading::Word(Word::NeedBroker(way)) => {
+            out.push("need_broker".to_owned());
+            back(&mut out, way);
         }
         Reading::Word(Word::Beat(dialect)) => out.push(format!("beat dialect={}", word(*dialect))),
         Reading::Word(Word::Bye(dialect)) => out.push(format!("bye dialect={}", word(*dialect))),
@@ -289,6 +296,12 @@ impl<'a> Item<'a> {
             .unwrap_or_default()
     }
 
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let listed = self.find("endpoints").map(|list| list.split(','));
+        let parsed = listed.into_iter().flatten().map(|one| one.parse().unwrap());
+        parsed.collect()
+    }
+
     fn name(&self, key: &str) -> Name {
         Name::from(self.find(key).unwrap_or_default())
     }
@@ -318,6 +331,7 @@ impl<'a> Item<'a> {
                     attempt: self.number("attempt"),
                     ttl: self.millis("ttl"),
                     idempotent: self.has("idempotent"),
+                    oneway: self.has("oneway"),
                     priority: self.find("priority").map_or(4, |n| n.parse().unwrap()),
                     service: self.name("service"),
                     properties: self.bytes("properties").into(),
@@ -337,7 +351,10 @@ impl<'a> Item<'a> {
             }
             "error" => {
                 let answer = Answer::Error {
-                    status: Status::new(self.number("status")),
+                    status: match self.has("draining") {
+                        true => Status::DRAINING,
+                        false => Status::new(self.number("status")),
+                    },
                     not_executed: self.has("not_executed"),
                     retry_after: self.millis("retry_after"),
                     text: self.text("text"),
@@ -363,7 +380,13 @@ impl<'a> Item<'a> {
                 broker: self.name("broker"),
                 max_message: self.number("max_message"),
                 max_frames: self.number("max_frames"),
+                failover: self.endpoints(),
             }),
+            "change_broker" => Notice::ChangeBroker {
+                back: self.back(),
+                within: self.find("within").map(|_| self.millis("within")),
+                endpoints: self.endpoints(),
+            },
             other => panic!("what is {other}?"),
         };
         protocol::notify(dialect, &notice, put)
@@ -512,7 +535,7 @@ fn routing_id() -> impl Strategy<Value = Vec<u8>> {
 fn back_of(reading: &Reading) -> Option<&Return> {
     match reading {
         Reading::Word(Word::Ask(ask)) => Some(&ask.back),
-        Reading::Word(Word::Cancel(back)) => Some(back),
+        Reading::Word(Word::Cancel(back) | Word::NeedBroker(back)) => Some(back),
         Reading::Word(Word::Ping(ping)) => Some(&ping.back),
         Reading::Refused(refusal) => Some(&refusal.back),
         _ => None,
@@ -653,7 +676,9 @@ proptest! {
         };
         match &mut expected {
             Reading::Word(Word::Ask(ask)) => (ask.back.envelope, ask.back.whole) = (longer(&ask.back.envelope), true),
-            Reading::Word(Word::Cancel(back)) => back.envelope = longer(&back.envelope),
+            Reading::Word(Word::Cancel(back) | Word::NeedBroker(back)) => {
+                (back.envelope, back.whole) = (longer(&back.envelope), true);
+            }
             Reading::Word(Word::Ping(ping)) => ping.back.envelope = longer(&ping.back.envelope),
             Reading::Refused(refusal) => refusal.back.envelope = longer(&refusal.back.envelope),
             _ => unreachable!(),
@@ -681,6 +706,7 @@ proptest! {
             attempt: 1,
             ttl: Duration::from_secs(1),
             idempotent: false,
+            oneway: false,
             priority: 4,
             service: Name::from("echo"),
             properties: b""[..].into(),
@@ -764,6 +790,7 @@ fn majordomo_is_silent_where_it_has_no_word() {
             broker: Name::default(),
             max_message: 0,
             max_frames: 0,
+            failover: Vec::new(),
         };
         assert_eq!(
             protocol::answer(&back, &Name::from("echo"), &answer, None, put),
@@ -773,6 +800,11 @@ fn majordomo_is_silent_where_it_has_no_word() {
         for notice in [
             Notice::Config(config),
             Notice::Pong(back.clone()),
+            Notice::ChangeBroker {
+                back: back.clone(),
+                within: None,
+                endpoints: Vec::new(),
+            },
             Notice::Error {
                 back,
                 status: Status::MALFORMED,

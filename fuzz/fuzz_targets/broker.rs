@@ -10,7 +10,7 @@ use scale0::broker::{Access, Action, Broker, Config, Event, PeerId, Right, Rule,
 use scale0::limits::Limits;
 use scale0::protocol::{
     Announcement, Answer, Ask, Dialect, Id, Name, Offer, Ping, Reading, Refusal, Reply, Return,
-    Status, Word,
+    Status, Wants, Word,
 };
 use scale0::security::User;
 use scale0::time::Time;
@@ -166,11 +166,8 @@ impl Model {
         } else {
             self.known.remove(&peer);
         }
-        self.handle(Event::Opened {
-            peer,
-            user,
-            local: false,
-        });
+        let local = peer.place == 0;
+        self.handle(Event::Opened { peer, user, local });
     }
 
     /// By the rules that hold now.
@@ -231,6 +228,7 @@ impl Model {
             service: service(bytes.next()),
             ttl: Duration::from_millis(u64::from(bytes.next()) * 50),
             idempotent,
+            wants: Wants::Answer,
             priority: 4,
             properties: bytes::Bytes::new(),
             body: Message::single(&vec![0; size]),

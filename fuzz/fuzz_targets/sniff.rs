@@ -67,6 +67,7 @@ fn asked(message: &Message, ask: &Ask, limits: &Limits) {
     let said = protocol::answer(&ask.back, &ask.service, &error, None, gather);
     assert_eq!(said.is_some(), ask.back.dialect == Dialect::Scale0);
     let task = Assignment {
+        oneway: ask.wants.is_oneway(),
         token: Id([1, 2, 3, 4, 5, 6, 7, 8]),
         attempt: 1,
         ttl: Duration::from_millis(77),
@@ -100,6 +101,7 @@ fn asked(message: &Message, ask: &Ask, limits: &Limits) {
                 (again.priority, again.idempotent, again.ttl),
                 (ask.priority, ask.idempotent, task.ttl)
             );
+            assert_eq!(again.wants.is_oneway(), task.oneway);
         }
         other => panic!("{other:?}"),
     }

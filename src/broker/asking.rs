@@ -8,7 +8,7 @@ use super::peer::Bound;
 use super::queue::Owner;
 use super::task::{Key, Stage, Task, cost};
 use super::{Action, Broker, Due, Fact, Overflow, PeerId, Query, text_body};
-use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status};
+use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status, Wants};
 
 impl Bound {
     fn status(self) -> Status {
@@ -42,10 +42,12 @@ impl Broker {
             return self.refuse(id, ask, Status::MALFORMED, text);
         }
         if self.drain.is_some() {
-            return self.refuse(id, ask, Status::UNAVAILABLE, "the broker is draining");
+            let text = self.draining_text();
+            return self.refuse(id, ask, Status::DRAINING, &text);
         }
         let duplicate = self.peer(id).is_some_and(|peer| {
-            ask.back.id != Id::ZERO && peer.tasks.contains_key(&Key::of(&ask.back, 0))
+            let numbered = ask.back.id != Id::ZERO && ask.wants != Wants::Nothing;
+            numbered && peer.tasks.contains_key(&Key::of(&ask.back, 0))
         });
         if duplicate {
             return self.refuse(id, ask, Status::DUPLICATE, "a task of this id is under way");
@@ -125,15 +127,15 @@ impl Broker {
         let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let wildcard = self.services.get(service).is_some_and(|s| s.wildcard);
         let asked = wildcard.then(|| Box::new(ask.service.clone()));
-        let back = ask.back.clone();
         let mut task = Task::new(ask, id, service, now, deadline);
         task.asked = asked;
+        let asker = task.asker.clone();
         self.held += task.cost;
         self.open += 1;
         let number = self.tasks.insert(task);
         self.set_task_timer(number, deadline);
-        if let Some(peer) = self.peer_mut(id) {
-            peer.tasks.insert(Key::of(&back, number), number);
+        if let (Some(peer), Some(asker)) = (self.peer_mut(id), asker) {
+            peer.tasks.insert(asker.key(number), number);
         }
         let chosen = self.choose(service, number);
         match chosen.and_then(|node| self.posts.get(node)) {
@@ -144,11 +146,22 @@ impl Broker {
             }
             None => self.enqueue(number),
         }
+        // For a service that nobody offers it may still be a 404 like any other task.
+        if self
+            .services
+            .get(service)
+            .is_some_and(|service| service.workers > 0)
+        {
+            self.receipt(number);
+        }
     }
 
     /// Refuses a task that has not been taken on.
     fn refuse(&mut self, id: PeerId, ask: Ask, status: Status, text: &str) {
-        let retry = matches!(status, Status::UNAVAILABLE | Status::QUOTA);
+        let retry = matches!(
+            status,
+            Status::UNAVAILABLE | Status::DRAINING | Status::QUOTA
+        );
         let retry_after = if retry {
             self.config.retry_after
         } else {
@@ -160,8 +173,16 @@ impl Broker {
             retry_after,
             text: text.to_owned(),
         };
+        self.decline(id, ask, status, answer);
+    }
+
+    /// Counts a refusal of a task that has not been taken on, and says it to whoever wants to
+    /// hear of it.
+    pub(super) fn decline(&mut self, id: PeerId, ask: Ask, status: Status, answer: Answer) {
         self.failed(&ask.service, status);
-        self.reach(id, ask.back, ask.service, answer);
+        if ask.wants != Wants::Nothing {
+            self.reach(id, ask.back, ask.service, answer);
+        }
     }
 
     /// A CANCEL from a client. An id that is not in flight has its answer on the way already.
@@ -175,7 +196,8 @@ impl Broker {
         }
     }
 
-    /// The client is gone: what waits is dropped, what runs is cancelled.
+    /// The client is gone: what waits is dropped, what runs is cancelled. One-way tasks are done
+    /// all the same.
     pub(super) fn drop_client(&mut self, id: PeerId) {
         let Some(peer) = self.peer_mut(id) else {
             return;
@@ -185,6 +207,17 @@ impl Broker {
             let Some(task) = self.tasks.get_mut(number) else {
                 continue;
             };
+            if let Some(asker) = task.asker.as_mut()
+                && asker.wants.is_oneway()
+            {
+                asker.told = true;
+                // If it only said goodbye, they still count as its own.
+                let key = asker.key(number);
+                if let Some(peer) = self.peer_mut(id) {
+                    peer.tasks.insert(key, number);
+                }
+                continue;
+            }
             task.asker = None;
             let stage = task.stage;
             self.open -= 1;
@@ -284,6 +317,10 @@ impl Broker {
         if ask.service.as_bytes() == b"s0.set" {
             return self.set(id, ask);
         }
+        let changes = matches!(ask.service.as_bytes(), b"s0.drain" | b"s0.undrain");
+        if changes && !self.may_change(id, &ask.service) {
+            return self.forbid(id, Right::Administer, ask);
+        }
         let Ask {
             back,
             service,
@@ -295,6 +332,24 @@ impl Broker {
             b"s0.services" => Query::Services,
             b"s0.workers" => Query::Workers,
             b"s0.queues" => Query::Queues,
+            b"s0.drain" => {
+                self.begin_drain(self.config.drain_time, false);
+                Query::Drain
+            }
+            b"s0.undrain" => {
+                if !self.call_off_drain() {
+                    let status = Status::UNAVAILABLE;
+                    let answer = Answer::Error {
+                        status,
+                        not_executed: true,
+                        retry_after: Duration::ZERO,
+                        text: "a signal has told the broker to end".to_owned(),
+                    };
+                    self.failed(&service, status);
+                    return self.reach(id, back, service, answer);
+                }
+                Query::Drain
+            }
             b"mmi.service" => {
                 let asked = body.first().map(Name::new).unwrap_or_default();
                 if !self.may(id, Right::Call, &asked) && !self.may(id, Right::Offer, &asked) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Access;
 use crate::limits::Limits;
 use crate::protocol::Name;
+use crate::wire::Endpoint;
 
 /// The broker's settings. [`Default`] is what `spec/scale0.md` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +39,11 @@ pub struct Config {
     pub eject_time: Duration,
     /// What a refused client is told to wait.
     pub retry_after: Duration,
+    /// How long tasks may take to finish once an administrator has asked for a drain.
+    pub drain_time: Duration,
+    /// Other brokers that do the same work, the best first: told to workers, and to whoever asks
+    /// or has to go.
+    pub failover: Vec<Endpoint>,
     /// Who may do what; none lets everybody do everything. What holds later is told with
     /// [`Event::Access`](super::Event::Access).
     pub access: Option<Arc<Access>>,
@@ -74,6 +80,8 @@ impl Default for Config {
             eject_after: 5,
             eject_time: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
+            drain_time: Duration::from_secs(30),
+            failover: Vec::new(),
             access: None,
             limits: Limits::default(),
         }

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use super::task::{Asker, Key, Stage};
+use bytes::Bytes;
+
+use super::task::{Asker, Stage};
 use super::{Action, Broker, Due, Fact, PeerId};
-use crate::protocol::{Answer, Name, Return, Status};
+use crate::protocol::{Answer, Name, Return, Status, Wants};
 use crate::time::Time;
+use crate::wire::Message;
 
 impl Broker {
     /// Gives up on a task for a reason of the broker's. Whether a worker has begun with it decides
@@ -16,7 +19,7 @@ impl Broker {
             return;
         };
         let not_executed = task.attempt == 0;
-        let retry = not_executed && status == Status::UNAVAILABLE;
+        let retry = not_executed && status == Status::DRAINING;
         let retry_after = if retry {
             self.config.retry_after
         } else {
@@ -52,13 +55,53 @@ impl Broker {
         let service = self.task_name(number);
         self.open -= 1;
         match &answer {
+            Answer::Error { status, .. } if asker.told => {
+                self.oneway_failed(&asker, &service, *status);
+            }
             Answer::Error { status, .. } => self.failed(&service, *status),
+            Answer::Reply { .. } if asker.told => self.counters.oneway_done += 1,
             Answer::Reply { .. } => self.counters.replies += 1,
         }
         self.forget_key(&asker, number);
-        let Asker { peer, back } = asker;
-        self.reach(peer, back, service, answer);
+        let Asker {
+            peer, back, told, ..
+        } = asker;
+        if !told {
+            self.reach(peer, back, service, answer);
+        }
         self.resume_client(peer);
+    }
+
+    /// A one-way task is in good hands: its client is told so, once, and hears no more of it.
+    pub(super) fn receipt(&mut self, number: u32) {
+        let Some(task) = self.tasks.get_mut(number) else {
+            return;
+        };
+        let service = task.service;
+        let Some(asker) = task
+            .asker
+            .as_mut()
+            .filter(|asker| asker.wants == Wants::Receipt && !asker.told)
+        else {
+            return;
+        };
+        let former = asker.key(number);
+        asker.told = true;
+        let (key, peer, back) = (asker.key(number), asker.peer, asker.back.clone());
+        if let Some(client) = self.peer_mut(peer) {
+            client.tasks.remove(&former);
+            client.tasks.insert(key, number);
+        }
+        self.counters.receipts += 1;
+        let service = self.service_name(service);
+        let answer = Answer::Reply {
+            code: Status::ACCEPTED.code(),
+            partial: false,
+            ms: 0,
+            properties: Bytes::new(),
+            body: Message::default(),
+        };
+        self.reach(peer, back, service, answer);
     }
 
     pub(super) fn reach(&mut self, peer: PeerId, back: Return, service: Name, answer: Answer) {
@@ -81,9 +124,24 @@ impl Broker {
         });
     }
 
+    /// Counts and notes the end of a task that was accepted, and whose client will not hear of it.
+    fn oneway_failed(&mut self, asker: &Asker, service: &Name, status: Status) {
+        *self
+            .counters
+            .oneway_failed
+            .entry(status.code())
+            .or_default() += 1;
+        self.note(Fact::OnewayFailed {
+            peer: asker.peer,
+            back: asker.back.clone(),
+            service: service.clone(),
+            status,
+        });
+    }
+
     fn forget_key(&mut self, asker: &Asker, number: u32) {
         if let Some(peer) = self.peer_mut(asker.peer) {
-            peer.tasks.remove(&Key::of(&asker.back, number));
+            peer.tasks.remove(&asker.key(number));
         }
     }
 

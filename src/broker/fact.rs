@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{PeerId, Right};
-use crate::protocol::{Dialect, Name, Policy, Status};
+use crate::protocol::{Dialect, Name, Policy, Return, Status};
 
 /// Something that happened, for logs. Nothing decides by it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,6 +55,15 @@ pub enum Fact {
     TaskPoisoned { service: Name, attempts: u16 },
     /// A task was refused or given up by the broker.
     TaskFailed { service: Name, status: Status },
+    /// A one-way task that was taken on came to nothing; nobody is told.
+    OnewayFailed {
+        /// Its client, that may be gone.
+        peer: PeerId,
+        /// Its number, and through which proxies it came.
+        back: Return,
+        service: Name,
+        status: Status,
+    },
     /// A reply that belongs to no task: late, repeated or made up.
     StrayReply { peer: PeerId, forged: bool },
     /// A message that could not be understood.
@@ -73,6 +82,8 @@ pub enum Fact {
     Paused { peer: PeerId },
     /// Draining has begun.
     Draining { tasks: usize },
+    /// Draining was called off: there are new tasks again.
+    DrainCalledOff,
     /// The time to drain is over: tasks without an answer are given up.
     DrainOver { tasks: usize },
 }
@@ -120,8 +131,17 @@ pub struct Counters {
     pub partials: u64,
     /// Questions to the broker's own services.
     pub own: u64,
-    /// Refusals by status, said or (to Majordomo clients) kept silent.
+    /// Refusals by status, said or (to Majordomo clients, and of tasks that want no word) kept
+    /// silent.
     pub errors: BTreeMap<u16, u64>,
+    /// One-way tasks whose client was told that the broker has taken charge of them.
+    pub receipts: u64,
+    /// Final replies to one-way tasks, dropped.
+    pub oneway_done: u64,
+    /// Partial replies to one-way tasks, dropped.
+    pub oneway_parts: u64,
+    /// One-way tasks that were taken on and came to nothing, by the status that others are told.
+    pub oneway_failed: BTreeMap<u16, u64>,
     /// What no rule allowed: tasks, questions to the broker itself, and each service that was
     /// offered.
     pub forbidden: u64,

@@ -46,6 +46,12 @@ impl Broker {
         if changed {
             self.look_after(id.place);
         }
+        if capable {
+            if let Some(peer) = self.peer_mut(id) {
+                peer.capable = true;
+            }
+            self.redirect(id);
+        }
         // Who names a task or beats like a worker believes to be one.
         if !is_worker && !capable && (token != Id::ZERO || !promise.is_zero()) {
             self.hint(id, Dialect::Scale0);

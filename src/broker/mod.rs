@@ -107,7 +107,8 @@ pub enum Event {
         /// The rules; none lets everybody do everything.
         access: Option<Arc<Access>>,
     },
-    /// Finish: no new tasks; what is there may take so long.
+    /// Finish, for good: no new tasks; what is there may take so long. Draining also begins when
+    /// an administrator asks for it, and can be called off then.
     Drain {
         /// How long.
         limit: Duration,
@@ -210,6 +211,8 @@ pub enum Query {
     Workers,
     /// `s0.queues`
     Queues,
+    /// `s0.drain` and `s0.undrain`: what is waited for, once that is done.
+    Drain,
 }
 
 /// See the [module's description](self).
@@ -318,7 +321,7 @@ impl Broker {
             Event::Lost { peer } => self.lost(peer),
             Event::Full { peer, full } => self.full(peer, full),
             Event::Access { access } => self.replace_access(access),
-            Event::Drain { limit } => self.begin_drain(limit),
+            Event::Drain { limit } => self.begin_drain(limit, true),
             Event::Woke => self.woke(),
         }
         self.recall();
@@ -381,6 +384,7 @@ impl Broker {
             Word::Reply(reply) => self.replied(id, reply),
             Word::Ping(ping) => self.pinged(id, ping),
             Word::Beat(dialect) => self.beat(id, dialect),
+            Word::NeedBroker(back) => self.need_broker(id, back),
             Word::Bye(_) => self.bye(id),
         }
     }

@@ -64,6 +64,7 @@ impl Broker {
             },
             seats: Vec::new(),
             tasks: Chain::default(),
+            sent_away: false,
             suspect: None,
             spoke: now,
             told: now,
@@ -195,6 +196,8 @@ impl Broker {
         if let Some(peer) = self.peer_mut(id) {
             peer.promise = promise;
             if let Some(worker) = &mut peer.worker {
+                // Who offers something after all has changed its mind.
+                worker.sent_away &= announced.offers.is_empty();
                 worker.announcement = announced;
                 worker.announced = now;
                 worker.next = None;
@@ -208,6 +211,7 @@ impl Broker {
                 broker: self.config.name.clone(),
                 max_message: self.config.limits.message,
                 max_frames: self.config.limits.parts,
+                failover: self.config.failover.clone(),
             };
             self.tell(id, dialect, Notice::Config(settings));
         }

@@ -27,8 +27,12 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     /// Who it has proved to be; none for nobody in particular.
     pub(super) user: Option<Box<User>>,
-    /// It comes from this machine.
+    /// It is on this machine.
     pub(super) local: bool,
+    /// It understands what it did not ask for, though it is no worker.
+    pub(super) capable: bool,
+    /// It knows that it should go elsewhere.
+    pub(super) redirected: bool,
     /// Refusals that the log knows of.
     pub(super) forbidden: BTreeSet<(Right, Name)>,
     /// Its tasks that have no answer yet.
@@ -62,6 +66,8 @@ impl Peer {
             id,
             user: None,
             local: false,
+            capable: false,
+            redirected: false,
             forbidden: BTreeSet::new(),
             tasks: BTreeMap::new(),
             worker: None,
@@ -121,6 +127,8 @@ pub(super) struct Worker {
     pub(super) seats: Vec<Seat>,
     /// Tasks it has, oldest first, zombies included.
     pub(super) tasks: Chain,
+    /// It was told to go elsewhere, and has lost its seats.
+    pub(super) sent_away: bool,
     /// Since when it is not trusted with new tasks.
     pub(super) suspect: Option<Time>,
     /// When its last message came; signs of its I/O thread do not count.

@@ -129,6 +129,10 @@ impl Broker {
         let Some(asker) = &task.asker else {
             return;
         };
+        if asker.wants.is_oneway() {
+            self.counters.oneway_parts += 1;
+            return;
+        }
         self.counters.partials += 1;
         if !asker.back.whole {
             task.streamed = true;

@@ -59,8 +59,7 @@ impl Broker {
             retry_after: Duration::ZERO,
             text,
         };
-        self.failed(&ask.service, Status::FORBIDDEN);
-        self.reach(id, ask.back, ask.service, answer);
+        self.decline(id, ask, Status::FORBIDDEN, answer);
     }
 
     /// Counts a refusal, and notes it if it is this peer's first for this service. What is noted is
@@ -183,12 +182,15 @@ impl Broker {
     }
 
     /// Gives a worker the seats that it announced and may have now.
-    fn restore(&mut self, id: PeerId) {
+    pub(super) fn restore(&mut self, id: PeerId) {
         let Some(worker) = self.worker(id) else {
             return;
         };
         let former = worker.seats.clone();
         let (allowed, _) = self.sift(id, &worker.announcement);
+        if worker.sent_away {
+            return;
+        }
         // Beyond the bound of services it stays as it is until it announces something else.
         let dialect = worker.dialect();
         if allowed.len() == self.named(worker).len()
@@ -204,7 +206,7 @@ impl Broker {
         self.settle(id.place);
     }
 
-    fn note_change(&mut self, id: PeerId) {
+    pub(super) fn note_change(&mut self, id: PeerId) {
         let Some(worker) = self.worker(id) else {
             return;
         };

@@ -11,13 +11,15 @@ use crate::protocol::{Dialect, Name, Policy};
 pub struct Snapshot {
     /// It takes no new tasks.
     pub draining: bool,
+    /// What is left of the time for that.
+    pub drain_left: Duration,
     /// Tasks that wait for a worker.
     pub queued: usize,
     /// What they cost, in bytes.
     pub queued_bytes: usize,
     /// Tasks with workers, those that nobody waits for included.
     pub in_flight: usize,
-    /// Tasks of both kinds whose client has no answer yet.
+    /// Tasks of both kinds whose client has no answer yet, and one-way tasks that are not done.
     pub open: usize,
     /// Bytes of all tasks.
     pub held: usize,
@@ -103,6 +105,7 @@ impl Broker {
             .collect();
         Snapshot {
             draining: self.drain.is_some(),
+            drain_left: self.drain_left(),
             queued: services.iter().map(|service| service.queued).sum(),
             queued_bytes: services.iter().map(|service| service.queued_bytes).sum(),
             in_flight: services.iter().map(|service| service.in_flight).sum(),
@@ -120,7 +123,7 @@ impl Broker {
         }
     }
 
-    /// Tasks that have no answer yet.
+    /// Tasks that have no answer yet, and one-way tasks that are not done.
     #[must_use]
     pub fn open_tasks(&self) -> usize {
         self.open

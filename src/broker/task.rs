@@ -6,7 +6,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::PeerId;
 use super::deadline::Handle;
-use crate::protocol::{Ask, Id, Name, Return};
+use crate::protocol::{Ask, Id, Name, Return, Wants};
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::{Builder, Message};
@@ -14,7 +14,8 @@ use crate::wire::{Builder, Message};
 /// A client's request inside the broker.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// Whom to answer. `None` once the client has its answer or is gone.
+    /// Whom to answer. `None` once the client has its answer or is gone; a one-way task has an
+    /// asker until it is done or given up, whether somebody is there or not.
     pub(super) asker: Option<Asker>,
     /// Number of the service in whose queue it stands or stood last.
     pub(super) service: u32,
@@ -56,6 +57,21 @@ pub(super) struct Task {
 pub(super) struct Asker {
     pub(super) peer: PeerId,
     pub(super) back: Return,
+    pub(super) wants: Wants,
+    /// It has heard of its one-way task all that it will hear.
+    pub(super) told: bool,
+}
+
+impl Asker {
+    /// Where the task stands among its client's. One whose client hears no more of it has given
+    /// its number back.
+    pub(super) fn key(&self, task: u32) -> Key {
+        if self.told {
+            Key::Unnumbered(task)
+        } else {
+            Key::of(&self.back, task)
+        }
+    }
 }
 
 /// Where a task stands.
@@ -94,6 +110,8 @@ impl Task {
             asker: Some(Asker {
                 peer,
                 back: ask.back,
+                wants: ask.wants,
+                told: ask.wants == Wants::Nothing,
             }),
             service,
             asked: None,

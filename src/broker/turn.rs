@@ -59,11 +59,14 @@ impl Broker {
             (peer.full, peer.given) = (true, 0);
         }
         let asked = task.asked.as_deref();
+        let asker = task.asker.as_ref();
+        let oneway = asker.is_some_and(|asker| asker.wants.is_oneway());
         let assignment = Assignment {
             token,
             attempt: task.attempt,
             ttl: now.until(task.deadline),
             idempotent: task.idempotent,
+            oneway,
             priority: task.priority,
             service: asked.unwrap_or(&service.name).clone(),
             properties: task.properties.clone(),
@@ -86,6 +89,9 @@ impl Broker {
         });
         if much {
             self.say(Action::Gauge { peer: id });
+        }
+        if oneway {
+            self.receipt(number);
         }
     }
 
@@ -113,7 +119,7 @@ impl Broker {
                 return self.stand_down(place);
             }
             let Some(number) = self.next_for(place) else {
-                return self.stand_ready(place);
+                return self.stand_ready_or_go(place);
             };
             self.hand_over(number, place);
         }

@@ -23,6 +23,17 @@ pub enum Address {
     Ipc,
 }
 
+impl Address {
+    /// Whether it is on this machine: loopback, or a path.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Ipc => true,
+        }
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::limits::Limits;
-use crate::wire::{Message, Piece, SocketType};
+use crate::wire::{Endpoint, Message, Piece, SocketType};
 
 /// The dialects that are served.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -110,6 +110,8 @@ pub enum Word {
     Ping(Ping),
     /// A sign of life that wants no answer: PONG, and Majordomo's HEARTBEAT.
     Beat(Dialect),
+    /// "Which broker should I use?"
+    NeedBroker(Return),
     /// An orderly end.
     Bye(Dialect),
 }
@@ -125,12 +127,34 @@ pub struct Ask {
     pub ttl: Duration,
     /// May be started again after a worker's death.
     pub idempotent: bool,
+    /// What the client wants to hear of it.
+    pub wants: Wants,
     /// 1 (low) to 7 (high).
     pub priority: u8,
     /// Properties for the worker, as they stand on the wire, `User` removed.
     pub properties: Bytes,
     /// The body, untouched.
     pub body: Message,
+}
+
+/// What a client wants to hear of its task.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Wants {
+    /// Its answer.
+    #[default]
+    Answer,
+    /// That the broker has taken charge of it, or why not; its result is dropped.
+    Receipt,
+    /// Nothing at all, not even a refusal.
+    Nothing,
+}
+
+impl Wants {
+    /// Whether nobody wants the result.
+    #[must_use]
+    pub fn is_oneway(self) -> bool {
+        self != Self::Answer
+    }
 }
 
 /// The complete set of what a worker offers.
@@ -303,6 +327,8 @@ pub struct Assignment {
     pub ttl: Duration,
     /// As asked.
     pub idempotent: bool,
+    /// Its reply gives the worker's place back, and is dropped.
+    pub oneway: bool,
     /// As asked.
     pub priority: u8,
     /// As asked.
@@ -356,6 +382,15 @@ pub enum Notice {
     },
     /// The answer to a PING.
     Pong(Return),
+    /// Which other brokers there are.
+    ChangeBroker {
+        /// The way back, where it was asked for.
+        back: Return,
+        /// Move to one of them within this time; `None`: only to know.
+        within: Option<Duration>,
+        /// The best first.
+        endpoints: Vec<Endpoint>,
+    },
     /// An ERROR that belongs to no task.
     Error {
         /// The way back.
@@ -426,7 +461,13 @@ pub fn notify<R>(
         (_, Notice::Unknown | Notice::Bye) => {
             Some(majordomo_command(dialect, Command::Disconnect, send))
         }
-        (_, Notice::Config(_) | Notice::Pong(_) | Notice::Error { .. }) => None,
+        (
+            _,
+            Notice::Config(_)
+            | Notice::Pong(_)
+            | Notice::ChangeBroker { .. }
+            | Notice::Error { .. },
+        ) => None,
     }
 }
 
@@ -481,6 +522,7 @@ fn majordomo_ask(
         service,
         ttl: Duration::ZERO,
         idempotent: false,
+        wants: Wants::Answer,
         priority: 4,
         properties: Bytes::new(),
         body,

@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::{
     Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Notice, Offer, Ping, Reading,
-    Refusal, Reply, Return, Status, Word,
+    Refusal, Reply, Return, Status, Wants, Word,
 };
 use crate::limits::Limits;
 use crate::time::millis;
-use crate::wire::{Message, Piece, Properties, PropertyError, push_property};
+use crate::wire::{Endpoint, Message, Piece, Properties, PropertyError, push_property};
 
 /// The header frame: 20 fixed bytes, a name, properties.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_message: usize,
     /// Parts of a message.
     pub max_frames: usize,
+    /// Other brokers, the best first.
+    pub failover: Vec<Endpoint>,
 }
 
 /// The commands, by number.
@@ -105,6 +107,8 @@ pub mod flag {
     pub const IDEMPOTENT: u8 = 0x02;
     /// TASK: no result is wanted.
     pub const ONEWAY: u8 = 0x04;
+    /// TASK with ONEWAY: nor is a word of the broker's.
+    pub const QUIET: u8 = 0x08;
     /// TASK: to be stored.
     pub const DURABLE: u8 = 0x10;
     /// ERROR: no worker has begun with the task.
@@ -289,6 +293,7 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
         })),
         command::PONG => Reading::Word(Word::Beat(Dialect::Scale0)),
         command::CANCEL => Reading::Word(Word::Cancel(back)),
+        command::NEEDBROKER => Reading::Word(Word::NeedBroker(back)),
         command::BYE => Reading::Word(Word::Bye(Dialect::Scale0)),
         // Nor is one that can be read; the other two are a broker's own words.
         command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
@@ -326,8 +331,8 @@ fn task(header: &Header<'_>, back: Return) -> Result<Ask, Refusal> {
         Ok(service) => service,
         Err(error) => return Err(refuse(back, Status::MALFORMED, error.to_string())),
     };
-    if header.has(flag::MORE | flag::ONEWAY | flag::DURABLE) {
-        let text = "TASK with MORE, ONEWAY or DURABLE is not implemented".to_owned();
+    if header.has(flag::MORE | flag::DURABLE) {
+        let text = "TASK with MORE or DURABLE is not implemented".to_owned();
         return Err(refuse(back, Status::NOT_IMPLEMENTED, text));
     }
     let priority = match header.flags >> flag::PRIORITY_SHIFT {
@@ -339,6 +344,11 @@ fn task(header: &Header<'_>, back: Return) -> Result<Ask, Refusal> {
         service,
         ttl: header.promise(),
         idempotent: header.has(flag::IDEMPOTENT),
+        wants: match (header.has(flag::ONEWAY), header.has(flag::QUIET)) {
+            (false, _) => Wants::Answer,
+            (true, false) => Wants::Receipt,
+            (true, true) => Wants::Nothing,
+        },
         priority,
         properties: without_user(header.properties),
         body: Message::default(),
@@ -453,9 +463,10 @@ pub fn add_user(ask: &mut Ask, user: &[u8], limits: &Limits) -> bool {
 
 pub(super) fn assign<R>(task: &Assignment, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
     let idempotent = if task.idempotent { flag::IDEMPOTENT } else { 0 };
+    let oneway = if task.oneway { flag::ONEWAY } else { 0 };
     let header = Header {
         command: command::TASK,
-        flags: idempotent | task.priority << flag::PRIORITY_SHIFT,
+        flags: idempotent | oneway | task.priority << flag::PRIORITY_SHIFT,
         code: task.attempt,
         ms: millis(task.ttl).max(1),
         id: task.token,
@@ -581,9 +592,33 @@ pub(super) fn notify<R>(notice: &Notice, send: impl FnOnce(&[Piece<'_>]) -> R) -
                 properties: Properties::trusted(&properties),
                 ..Header::of(command::CONFIG)
             };
-            send(&[Piece::Part(&header.frame())])
+            let others = frames(&settings.failover);
+            send(&[Piece::Part(&header.frame()), Piece::Parts(&others)])
+        }
+        Notice::ChangeBroker {
+            back,
+            within,
+            endpoints,
+        } => {
+            let status = within.map_or(Status::OK, |_| Status::MOVED);
+            let header = Header {
+                code: status.code(),
+                ms: millis(within.unwrap_or_default()),
+                id: back.id,
+                ..Header::of(command::CHANGEBROKER)
+            };
+            send(&[
+                Piece::Parts(&back.envelope),
+                Piece::Part(&header.frame()),
+                Piece::Parts(&frames(endpoints)),
+            ])
         }
     }
+}
+
+/// One frame for each endpoint.
+fn frames(endpoints: &[Endpoint]) -> Message {
+    Message::new(endpoints.iter().map(Endpoint::to_string))
 }
 
 const FIXED: usize = 20;

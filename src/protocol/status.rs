@@ -2,57 +2,87 @@
 
 /// A status and its reason word.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Status(u16);
+pub struct Status {
+    code: u16,
+    /// A 503 with a word of its own.
+    draining: bool,
+}
 
 impl Status {
     /// Done.
-    pub const OK: Self = Self(200);
+    pub const OK: Self = Self::new(200);
+    /// The broker has taken charge of a one-way task.
+    pub const ACCEPTED: Self = Self::new(202);
+    /// Go to another broker.
+    pub const MOVED: Self = Self::new(301);
     /// Malformed.
-    pub const MALFORMED: Self = Self(400);
+    pub const MALFORMED: Self = Self::new(400);
     /// No rule allows it.
-    pub const FORBIDDEN: Self = Self(403);
+    pub const FORBIDDEN: Self = Self::new(403);
     /// No worker offers the service.
-    pub const NO_SERVICE: Self = Self(404);
+    pub const NO_SERVICE: Self = Self::new(404);
     /// The time to live ran out in the queue.
-    pub const EXPIRED: Self = Self(408);
+    pub const EXPIRED: Self = Self::new(408);
     /// The id is in flight already on this connection.
-    pub const DUPLICATE: Self = Self(409);
+    pub const DUPLICATE: Self = Self::new(409);
     /// Too large.
-    pub const TOO_LARGE: Self = Self(413);
+    pub const TOO_LARGE: Self = Self::new(413);
     /// Another protocol version is spoken here.
-    pub const VERSION: Self = Self(426);
+    pub const VERSION: Self = Self::new(426);
     /// This client has too many tasks under way.
-    pub const QUOTA: Self = Self(429);
+    pub const QUOTA: Self = Self::new(429);
     /// Too many malformed messages; the connection is closed.
-    pub const BANNED: Self = Self(444);
+    pub const BANNED: Self = Self::new(444);
     /// Cancelled by the client.
-    pub const CANCELLED: Self = Self(499);
+    pub const CANCELLED: Self = Self::new(499);
     /// Not built (yet).
-    pub const NOT_IMPLEMENTED: Self = Self(501);
+    pub const NOT_IMPLEMENTED: Self = Self::new(501);
     /// The worker was lost while it worked on the task.
-    pub const WORKER_LOST: Self = Self(502);
-    /// Overloaded, queue full, or draining.
-    pub const UNAVAILABLE: Self = Self(503);
+    pub const WORKER_LOST: Self = Self::new(502);
+    /// Overloaded, or queue full.
+    pub const UNAVAILABLE: Self = Self::new(503);
+    /// The same code with another word: the broker takes no more tasks, another one may.
+    pub const DRAINING: Self = Self {
+        code: 503,
+        draining: true,
+    };
     /// The deadline passed while a worker had the task.
-    pub const TIMEOUT: Self = Self(504);
+    pub const TIMEOUT: Self = Self::new(504);
 
     /// The status of that number, known or not.
     #[must_use]
     pub const fn new(code: u16) -> Self {
-        Self(code)
+        Self {
+            code,
+            draining: false,
+        }
+    }
+
+    /// The status that an ERROR says with this number and this reason word.
+    #[must_use]
+    pub fn read(code: u16, word: &[u8]) -> Self {
+        let draining = Self::DRAINING;
+        if code == draining.code && word == draining.word().as_bytes() {
+            draining
+        } else {
+            Self::new(code)
+        }
     }
 
     /// The number.
     #[must_use]
     pub const fn code(self) -> u16 {
-        self.0
+        self.code
     }
 
     /// The reason word that an ERROR carries in its name field.
     #[must_use]
     pub const fn word(self) -> &'static str {
-        match self.0 {
+        match self.code {
+            503 if self.draining => "draining",
             200 => "ok",
+            202 => "accepted",
+            301 => "moved",
             400 => "malformed",
             403 => "forbidden",
             404 => "no-service",
@@ -74,6 +104,6 @@ impl Status {
 
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.0, self.word())
+        write!(f, "{} {}", self.code, self.word())
     }
 }

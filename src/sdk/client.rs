@@ -16,7 +16,7 @@ use super::reply::Reply;
 use super::speech::{self, Dialect};
 use crate::limits::Limits;
 use crate::net::{Clock, entropy};
-use crate::protocol::Name;
+use crate::protocol::{Name, Wants};
 use crate::security::Security;
 use crate::wire::{Endpoint, EndpointError, Message, Properties, PropertyError, push_property};
 
@@ -46,6 +46,7 @@ pub struct ClientBuilder {
     pub(super) limits: Limits,
     pub(super) security: Security,
     pub(super) gives_up: bool,
+    pub(super) stays: bool,
     ttl: Duration,
     outstanding: usize,
 }
@@ -102,6 +103,16 @@ impl ClientBuilder {
         self
     }
 
+    /// Stays with its broker while that drains, as it should who looks into a broker. Other clients
+    /// let their calls there finish and make new ones, and those it has refused, at the next
+    /// endpoint: their own, or else the ones that the broker tells of. With PLAIN they follow it
+    /// to endpoints of this machine only, for the password would go there in the clear.
+    #[must_use]
+    pub fn stay(mut self) -> Self {
+        self.stays = true;
+        self
+    }
+
     /// Bounds of messages and connections.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -152,6 +163,7 @@ impl Client {
             dialect: Dialect::default(),
             security: Security::Null,
             gives_up: false,
+            stays: false,
             limits: Limits::default(),
             ttl: Duration::from_secs(30),
             outstanding: 1024,
@@ -168,6 +180,15 @@ impl Client {
         self.request(service).body(body).call().await
     }
 
+    /// Hands a task over of which nobody wants the result; done when the broker has taken charge of
+    /// it. See [`Request::oneway`].
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn oneway(&self, service: &str, body: impl Into<Message>) -> Result<(), CallError> {
+        self.request(service).body(body).oneway().await
+    }
+
     /// A call with options.
     pub fn request(&self, service: &str) -> Request {
         Request {
@@ -175,6 +196,7 @@ impl Client {
             service: service.to_owned(),
             ttl: self.shared.ttl,
             idempotent: false,
+            wants: Wants::Answer,
             priority: 0,
             properties: Vec::new(),
             misnamed: None,
@@ -191,6 +213,7 @@ pub struct Request {
     service: String,
     ttl: Duration,
     idempotent: bool,
+    wants: Wants,
     priority: u8,
     properties: Vec<u8>,
     /// Length of a property's name that is too long.
@@ -241,6 +264,40 @@ impl Request {
     /// # Errors
     /// See [`CallError`].
     pub async fn call(self) -> Result<Reply, CallError> {
+        let reply = self.answered().await?;
+        if reply.code >= 400 {
+            Err(CallError::Failed(reply))
+        } else {
+            Ok(reply)
+        }
+    }
+
+    /// Hands the task over: done when the broker has taken charge of it, which is at once where a
+    /// worker offers the service, else when one takes it. From then on it is done within its time
+    /// to live whether this client is there or not, its result is dropped, and if it comes to
+    /// nothing only the broker's counters tell.
+    ///
+    /// Dropping the future cancels a task that the broker has not taken charge of yet.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::NoOneWay`] in Majordomo's dialects.
+    pub async fn oneway(mut self) -> Result<(), CallError> {
+        self.wants = Wants::Receipt;
+        self.answered().await.map(drop)
+    }
+
+    /// The same without a word from the broker: done when the task is on its way. Whether it
+    /// arrives, and is not refused there, only the broker's counters tell.
+    ///
+    /// # Errors
+    /// No connection within the time to live, or a task that cannot be sent.
+    pub async fn quiet(mut self) -> Result<(), CallError> {
+        self.wants = Wants::Nothing;
+        self.answered().await.map(drop)
+    }
+
+    /// Makes the call and waits for its final answer.
+    async fn answered(self) -> Result<Reply, CallError> {
         let (answer, answered) = oneshot::channel();
         let call = self
             .submit(Sink::Whole {
@@ -251,12 +308,7 @@ impl Request {
             .await?;
         let reply = answered.await.map_err(|_| CallError::Closed)?;
         call.done();
-        let reply = reply?;
-        if reply.code >= 400 {
-            Err(CallError::Failed(reply))
-        } else {
-            Ok(reply)
-        }
+        reply
     }
 
     /// Makes the call and gives its replies as they come, the final one last.
@@ -305,6 +357,7 @@ impl Request {
             ttl: self.ttl.saturating_sub(shared.clock.now().since(began)),
             stated: self.ttl,
             idempotent: self.idempotent,
+            wants: self.wants,
             priority: self.priority,
             properties: Bytes::from(self.properties),
             body: self.body,

@@ -13,10 +13,11 @@ use super::error::CallError;
 use super::ledger::{Ended, Ledger, Question};
 use super::reply::Reply;
 use super::route::Route;
-use super::speech::{self, Dialect, ToClient};
+use super::speech::{self, Dialect, Others, ToClient};
 use super::{HEARTBEAT, session_config};
 use crate::limits::Limits;
 use crate::net::{Backoff, Clock, Link, LinkError};
+use crate::protocol::{Status, Wants};
 use crate::security::{self, Security};
 use crate::session::{self, Heard};
 use crate::time::Time;
@@ -135,8 +136,10 @@ pub(super) async fn run(
         limits,
         security,
         gives_up,
+        stays,
         ..
     } = settings;
+    let is_plain = matches!(security, Security::PlainClient { .. });
     let is_curve = matches!(security, Security::CurveClient { .. });
     let clock = Clock::start();
     let window = if dialect.is_majordomo() {
@@ -161,6 +164,9 @@ pub(super) async fn run(
         trouble: None,
         gives_up,
         is_curve,
+        is_plain,
+        follows: !stays && dialect == Dialect::Scale0,
+        leaving: false,
     };
     driver.connect(Duration::ZERO);
     let mut open = true;
@@ -224,6 +230,12 @@ struct Driver {
     gives_up: bool,
     /// We know a key that the server has to have.
     is_curve: bool,
+    /// Our password goes to whoever we talk to.
+    is_plain: bool,
+    /// We go where a broker that drains sends us.
+    follows: bool,
+    /// We are to go, as soon as the connection before this one is over.
+    leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -274,9 +286,9 @@ impl Driver {
         let returning = std::mem::take(&mut self.returning);
         let now = self.clock.now();
         match link {
-            Ok(link) => {
+            Ok(mut link) => {
                 if returning {
-                    self.route.returned(now);
+                    self.route.moved(now);
                 } else {
                     self.route.connected(now);
                 }
@@ -285,9 +297,18 @@ impl Driver {
                     "connected"
                 );
                 self.trouble = None;
+                if self.follows {
+                    // A link that is new takes it.
+                    let _ = speech::hello(|pieces| link.send(pieces));
+                }
+                self.leaving = false;
                 self.next_number += 1;
                 let former = self.link.replace((self.next_number, link));
-                self.old = former.filter(|(number, _)| self.ledger.on_link(*number) > 0);
+                if let Some((number, link)) = former
+                    && self.ledger.on_link(number) > 0
+                {
+                    self.old = Some((number, link));
+                }
             }
             Err(_) if self.link.is_some() => self.route.stayed(now),
             Err(error) => {
@@ -404,6 +425,9 @@ impl Driver {
     /// Sends what is to be sent.
     fn send(&mut self) {
         let now = self.clock.now();
+        if self.leaving {
+            return;
+        }
         let Some((number, link)) = &mut self.link else {
             return;
         };
@@ -414,6 +438,12 @@ impl Driver {
             };
             broken |=
                 speech::ask(self.dialect, id, &question, ttl, |pieces| link.send(pieces)).is_err();
+            // Nothing more is heard of it.
+            if question.wants == Wants::Nothing
+                && let Some(sink) = self.ledger.finish(id)
+            {
+                sink.finish(Ok(Reply::default()));
+            }
         }
         broken |= link.push().is_err();
         if broken {
@@ -425,7 +455,7 @@ impl Driver {
     fn heard(&mut self, which: Which, mut next: Result<Option<Heard>, LinkError>) {
         loop {
             match next {
-                Ok(Some(Heard::Message(message))) => self.message(message),
+                Ok(Some(Heard::Message(message))) => self.message(which, message),
                 // A client is never asked who its broker is.
                 Ok(Some(
                     Heard::Open(_) | Heard::Sign | Heard::Subscription { .. } | Heard::Asks(_),
@@ -455,9 +485,12 @@ impl Driver {
         {
             self.old = None;
         }
+        if self.leaving {
+            self.leave();
+        }
     }
 
-    fn message(&mut self, message: Message) {
+    fn message(&mut self, which: Which, message: Message) {
         let only = self
             .dialect
             .is_majordomo()
@@ -481,6 +514,9 @@ impl Driver {
                 retry_after,
                 text,
             } => {
+                if self.goes_elsewhere(which, id, status, not_executed) {
+                    return;
+                }
                 if let Some(sink) = self.ledger.finish(id) {
                     sink.finish(Err(CallError::Refused {
                         status,
@@ -490,7 +526,65 @@ impl Driver {
                     }));
                 }
             }
+            ToClient::ChangeBroker(Others { go, endpoints }) => {
+                if self.follows && matches!(which, Which::Current) {
+                    self.route.learn(endpoints, self.is_plain);
+                    if go {
+                        self.leave();
+                    }
+                }
+            }
             ToClient::Nothing => {}
+        }
+    }
+
+    /// The current broker takes no more calls. Those it has may end there, all others go to the next
+    /// endpoint, if there is one.
+    fn leave(&mut self) {
+        if !self.route.has_other() {
+            return;
+        }
+        // Two connections at a time are enough.
+        self.leaving = self.old.is_some();
+        if self.leaving {
+            return;
+        }
+        let Some((number, link)) = self.link.take() else {
+            return;
+        };
+        let endpoint = self.route.current().map(tracing::field::display);
+        tracing::info!(endpoint, "the broker drains: going elsewhere");
+        if self.ledger.on_link(number) > 0 {
+            self.old = Some((number, link));
+        }
+        self.returning = false;
+        let pause = self.route.leave(self.clock.now());
+        self.connect(pause);
+    }
+
+    /// Whether a refused call is made again at another broker, because this one drains or was left.
+    fn goes_elsewhere(
+        &mut self,
+        which: Which,
+        id: u64,
+        status: Status,
+        not_executed: bool,
+    ) -> bool {
+        if !self.follows {
+            return false;
+        }
+        if status == Status::DRAINING && matches!(which, Which::Current) && !self.leaving {
+            self.leave();
+        }
+        let left = matches!(which, Which::Old) || self.leaving || self.link.is_none();
+        match status {
+            _ if !left => false,
+            // What a broker without workers says is true of that one only.
+            Status::DRAINING | Status::UNAVAILABLE | Status::NO_SERVICE if not_executed => {
+                self.ledger.send_again(id, false)
+            }
+            Status::WORKER_LOST => self.ledger.send_again(id, true),
+            _ => false,
         }
     }
 
@@ -528,6 +622,7 @@ impl Driver {
             who.finish(Err(CallError::Unknown));
         }
         if matches!(which, Which::Current) {
+            self.leaving = false;
             // An attempt to return to the preferred endpoint goes on as the next connection.
             if self.connecting.is_none() {
                 let pause = pause(self, self.clock.now());

@@ -73,6 +73,9 @@ pub enum CallError {
         /// What is allowed.
         limit: usize,
     },
+    /// Majordomo has no word for a one-way task.
+    #[error("one-way tasks are not known in Majordomo: speak S0/1")]
+    NoOneWay,
     /// Properties that cannot be sent.
     #[error(transparent)]
     Property(#[from] PropertyError),
@@ -94,6 +97,7 @@ impl CallError {
             Self::NotAdmitted { .. }
             | Self::TooLarge { .. }
             | Self::TooManyParts { .. }
+            | Self::NoOneWay
             | Self::Property(_)
             | Self::Name(_) => true,
             Self::Failed(_) | Self::Unknown | Self::Overrun { .. } | Self::Closed => false,

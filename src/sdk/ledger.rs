@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::protocol::Name;
+use crate::protocol::{Name, Wants};
 use crate::time::Time;
 use crate::wire::Message;
 
@@ -21,6 +21,7 @@ pub(super) struct Question {
     /// What the caller gave it.
     pub(super) stated: Duration,
     pub(super) idempotent: bool,
+    pub(super) wants: Wants,
     /// 1 to 7, 0 for the usual.
     pub(super) priority: u8,
     pub(super) properties: Bytes,
@@ -161,20 +162,39 @@ impl<S> Ledger<S> {
             .collect();
         let mut unknown = Vec::new();
         for id in affected.into_iter().rev() {
-            match self.calls.get_mut(&id) {
-                Some(call) if call.question.idempotent && !call.answered => {
-                    call.sent = None;
-                    self.deadlines.remove(&(call.due, id));
-                    call.due = call.deadline;
-                    self.deadlines.insert((call.due, id));
-                    self.under_way -= 1;
-                    self.unsent.insert(id);
-                }
+            match self.calls.get(&id) {
+                Some(call) if call.question.idempotent && !call.answered => self.unsend(id),
                 _ => unknown.extend(self.take(id)),
             }
         }
         unknown.reverse();
         unknown
+    }
+
+    /// A broker that we have left did not do it: it is to be sent again, under its old number. If
+    /// it may have been begun, only what is idempotent, and unanswered so far. False if it is not.
+    pub(super) fn send_again(&mut self, id: u64, begun: bool) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        let may = !call.answered && (!begun || call.question.idempotent);
+        if call.sent.is_none() || !may {
+            return false;
+        }
+        self.unsend(id);
+        true
+    }
+
+    /// It counts as not sent.
+    fn unsend(&mut self, id: u64) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.sent = None;
+            self.deadlines.remove(&(call.due, id));
+            call.due = call.deadline;
+            self.deadlines.insert((call.due, id));
+            self.under_way -= 1;
+            self.unsent.insert(id);
+        }
     }
 
     /// A call whose time is up.
@@ -244,6 +264,7 @@ mod tests {
             ttl: Duration::from_secs(1),
             stated: Duration::from_secs(1),
             idempotent,
+            wants: Wants::Answer,
             priority: 0,
             properties: Bytes::new(),
             body: Message::default(),
@@ -298,6 +319,22 @@ mod tests {
         assert!(ledger.partial(id).is_some());
         assert_eq!(ledger.lost(1).len(), 1);
         assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn what_a_left_broker_refused_is_sent_again_and_what_it_began_only_if_it_may_be() {
+        let mut ledger = Ledger::new(3);
+        for (id, idempotent) in [(1, false), (2, true), (3, false)] {
+            ledger.submit(Time::ZERO, id, question(idempotent), "call");
+        }
+        assert!(!ledger.send_again(1, false), "it was never sent");
+        assert_eq!(sent(&mut ledger, 1), [1, 2, 3]);
+        assert!(ledger.send_again(1, false) && ledger.send_again(2, true));
+        assert!(!ledger.send_again(3, true));
+        assert_eq!(ledger.on_link(1), 1);
+        assert_eq!(sent(&mut ledger, 2), [1, 2]);
+        ledger.partial(1);
+        assert!(!ledger.send_again(1, false), "part of it was passed on");
     }
 
     #[test]

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use crate::net::Backoff;
 use crate::time::Time;
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, Host};
 
 /// Decides where to connect next and when. Pure: time and outcomes in, decisions out.
 #[derive(Debug)]
 pub(super) struct Route {
+    /// Ours, and behind them those that a broker told us of.
     endpoints: Vec<Endpoint>,
+    ours: usize,
     current: usize,
+    /// One that is tried while the current one is in use.
+    candidate: Option<usize>,
+    /// When we were last sent away.
+    sent_away: Option<Time>,
     /// Failures at the current endpoint in a row.
     failures: u32,
     /// Endpoints whose failures are known since one of them answered last.
@@ -25,8 +31,11 @@ impl Route {
     /// `endpoints` holds at least one.
     pub(super) fn new(endpoints: Vec<Endpoint>, backoff: Backoff) -> Self {
         Self {
+            ours: endpoints.len(),
             endpoints,
             current: 0,
+            candidate: None,
+            sent_away: None,
             failures: 0,
             known: 0,
             refusals: 0,
@@ -47,6 +56,7 @@ impl Route {
 
     /// The current endpoint answers.
     pub(super) fn connected(&mut self, now: Time) {
+        self.candidate = None;
         self.connected = Some(now);
         self.known = 0;
         self.refusals = 0;
@@ -58,11 +68,66 @@ impl Route {
         Duration::ZERO
     }
 
-    /// The preferred endpoint answers again, and is used from here.
-    pub(super) fn returned(&mut self, now: Time) {
-        self.current = 0;
+    /// The preferred endpoint answers again, or that of [`other`](Self::other) does, and is used
+    /// from here.
+    pub(super) fn moved(&mut self, now: Time) {
+        self.current = self.candidate.take().unwrap_or(0);
         self.failures = 0;
         self.connected(now);
+    }
+
+    /// A broker tells of others. They come behind our own, and so many of them: `local` allows only
+    /// those on this machine.
+    pub(super) fn learn(&mut self, endpoints: Vec<Endpoint>, local: bool) {
+        if self.current < self.ours && self.candidate.is_none_or(|other| other < self.ours) {
+            self.endpoints.truncate(self.ours);
+        }
+        for endpoint in endpoints {
+            let known = self.endpoints.contains(&endpoint);
+            let full = self.endpoints.len() >= self.ours + LEARNED;
+            let good = is_target(&endpoint) && (!local || endpoint.is_local());
+            if good && !known && !full {
+                self.endpoints.push(endpoint);
+            }
+        }
+    }
+
+    /// Whether there is anywhere else to go.
+    pub(super) fn has_other(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// Where else to go: a next endpoint each time, to be tried while the current one is in use.
+    pub(super) fn other(&mut self) -> Option<&Endpoint> {
+        let count = self.endpoints.len().max(1);
+        let mut next = (self.candidate.unwrap_or(self.current) + 1) % count;
+        if next == self.current {
+            next = (next + 1) % count;
+        }
+        if next == self.current {
+            return None;
+        }
+        self.candidate = Some(next);
+        self.endpoints.get(next)
+    }
+
+    /// That endpoint does not answer: how long to wait before another one is tried.
+    pub(super) fn other_failed(&mut self) -> Duration {
+        self.backoff.failed()
+    }
+
+    /// The current endpoint sends us away: the next one has its turn, at once unless it was our turn
+    /// to go a moment ago. Two brokers that send everybody to each other are not dialed in a circle.
+    pub(super) fn leave(&mut self, now: Time) -> Duration {
+        self.connected = None;
+        self.candidate = None;
+        self.failures = 0;
+        self.current = (self.current + 1) % self.endpoints.len().max(1);
+        let before = self.sent_away.replace(now);
+        match before.is_some_and(|before| before + HEALTHY > now) {
+            true => self.backoff.failed(),
+            false => Duration::ZERO,
+        }
     }
 
     /// Whether a failure to connect to the current endpoint would be the first since one of them
@@ -131,6 +196,17 @@ impl Route {
     }
 }
 
+/// Whether one can connect there at all.
+fn is_target(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp { host, port } => *host != Host::Any && *port != 0,
+        Endpoint::Inproc { .. } => false,
+        _ => true,
+    }
+}
+
+/// Endpoints that are kept of those that a broker tells of.
+const LEARNED: usize = 16;
 /// Attempts before the next endpoint has its turn.
 const TRIES: u32 = 2;
 /// A link that held so long resets the backoff.
@@ -194,6 +270,57 @@ mod tests {
             route.failed(Time::from_millis(millis + 1500));
         }
         assert_eq!(host(&route), "tcp://h1:1", "it held for a while each time");
+    }
+
+    fn endpoints(names: &[&str]) -> Vec<Endpoint> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn who_is_sent_away_goes_on_at_once_but_not_in_a_circle() {
+        let mut route = route(2);
+        route.connected(Time::ZERO);
+        assert_eq!(route.leave(Time::from_millis(100)), Duration::ZERO);
+        assert_eq!(host(&route), "tcp://h1:1");
+        route.connected(Time::from_millis(110));
+        assert!(!route.leave(Time::from_millis(120)).is_zero());
+        assert_eq!(host(&route), "tcp://h0:1");
+        route.connected(Time::from_millis(300));
+        assert_eq!(route.leave(Time::from_millis(2000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn other_endpoints_are_tried_one_after_the_other_and_never_the_current_one() {
+        let mut route = route(3);
+        route.connected(Time::ZERO);
+        let mut tried = |times| -> Vec<String> {
+            let next = |_| route.other().unwrap().to_string();
+            (0..times).map(next).collect()
+        };
+        assert_eq!(tried(3), ["tcp://h1:1", "tcp://h2:1", "tcp://h1:1"]);
+        route.moved(Time::ZERO);
+        assert_eq!(host(&route), "tcp://h1:1");
+        let mut alone = super::tests::route(1);
+        assert!(alone.other().is_none() && !alone.has_other());
+    }
+
+    #[test]
+    fn what_a_broker_tells_of_comes_behind_our_own_and_is_bounded() {
+        let mut route = route(1);
+        route.learn(
+            endpoints(&["tcp://h0:1", "tcp://a:1", "tcp://*:1", "tcp://b:0"]),
+            false,
+        );
+        assert_eq!(route.endpoints, endpoints(&["tcp://h0:1", "tcp://a:1"]));
+        let many: Vec<Endpoint> = (0..99)
+            .map(|n| format!("tcp://c{n}:1").parse().unwrap())
+            .collect();
+        route.learn(many, false);
+        assert_eq!(route.endpoints.len(), 1 + LEARNED);
+        assert!(!route.endpoints.contains(&endpoints(&["tcp://a:1"])[0]));
+        // Passwords in the clear do not leave the machine because somebody says so.
+        route.learn(endpoints(&["tcp://far:1", "ipc:///near"]), true);
+        assert_eq!(route.endpoints, endpoints(&["tcp://h0:1", "ipc:///near"]));
     }
 
     #[test]
@@ -265,7 +392,7 @@ mod tests {
         assert_eq!(route.return_at(), Some(Time::from_millis(61_000)));
         route.stayed(Time::from_millis(61_000));
         assert_eq!(route.return_at(), Some(Time::from_millis(121_000)));
-        route.returned(Time::from_millis(121_000));
+        route.moved(Time::from_millis(121_000));
         assert_eq!(host(&route), "tcp://h0:1");
         assert_eq!(route.return_at(), None);
     }

@@ -9,9 +9,9 @@ use super::ledger::Question;
 use super::reply::Reply;
 use crate::limits::Limits;
 use crate::protocol::scale0::{Header, command, flag};
-use crate::protocol::{Id, Name, Status};
+use crate::protocol::{Id, Name, Status, Wants};
 use crate::time::millis;
-use crate::wire::{Message, Piece, Properties, PropertyError};
+use crate::wire::{Endpoint, Message, Piece, Properties, PropertyError, push_property};
 
 /// The language to speak to the broker.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -62,6 +62,8 @@ pub(super) enum ToClient {
         retry_after: Option<Duration>,
         text: String,
     },
+    /// Which other brokers there are.
+    ChangeBroker(Others),
     /// Nothing that matters.
     Nothing,
 }
@@ -79,8 +81,10 @@ pub(super) enum ToWorker {
     Ping(Id),
     /// The broker does not know us.
     Unknown,
-    /// The broker's own promise.
-    Config(Duration),
+    /// The broker's own promise, and others that do its work.
+    Config(Duration, Others),
+    /// Which other brokers there are.
+    ChangeBroker(Others),
     Refused {
         status: Status,
         text: String,
@@ -88,6 +92,14 @@ pub(super) enum ToWorker {
     /// The session is over.
     Bye,
     Nothing,
+}
+
+/// Other brokers, as a broker tells of them.
+#[derive(Debug)]
+pub(super) struct Others {
+    /// We are to go there.
+    pub(super) go: bool,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 /// A task as it arrives at a worker.
@@ -100,6 +112,7 @@ pub(super) struct Job {
     pub(super) ttl: Option<Duration>,
     pub(super) attempt: u16,
     pub(super) idempotent: bool,
+    pub(super) oneway: bool,
     pub(super) properties: Bytes,
     pub(super) body: Message,
 }
@@ -135,6 +148,9 @@ pub(super) fn check(
     question: &Question,
     limits: &Limits,
 ) -> Result<(), CallError> {
+    if dialect.is_majordomo() && question.wants.is_oneway() {
+        return Err(CallError::NoOneWay);
+    }
     let header = HEADER + question.service.as_bytes().len() + question.properties.len();
     if dialect == Dialect::Scale0 && header > limits.header {
         return Err(CallError::Property(PropertyError::TooLong {
@@ -172,8 +188,13 @@ pub(super) fn ask<R>(
         } else {
             0
         };
+        let oneway = match question.wants {
+            Wants::Answer => 0,
+            Wants::Receipt => flag::ONEWAY,
+            Wants::Nothing => flag::ONEWAY | flag::QUIET,
+        };
         let header = Header {
-            flags: idempotent | question.priority << flag::PRIORITY_SHIFT,
+            flags: idempotent | oneway | question.priority << flag::PRIORITY_SHIFT,
             ms: millis(ttl).max(1),
             id: Id(id.to_be_bytes()),
             name: question.service.as_bytes(),
@@ -273,13 +294,36 @@ fn hear_scale0_as_client(mut message: Message, limits: &Limits) -> ToClient {
         }
         command::ERROR => ToClient::Refused {
             id,
-            status: Status::new(header.code),
+            status: Status::read(header.code, header.name),
             not_executed: header.has(flag::NOT_EXECUTED),
             retry_after: (header.ms > 0).then(|| Duration::from_millis(u64::from(header.ms))),
             text: text_of(&message),
         },
+        command::CHANGEBROKER => ToClient::ChangeBroker(others_of(header.code, &message)),
         _ => ToClient::Nothing,
     }
+}
+
+/// The endpoints in the body of CONFIG and CHANGEBROKER; what is none is passed over.
+fn others_of(code: u16, message: &Message) -> Others {
+    let texts = message.parts().skip(1).take(MOST_OTHERS);
+    Others {
+        go: code == Status::MOVED.code(),
+        endpoints: texts
+            .filter_map(|text| std::str::from_utf8(text).ok()?.parse().ok())
+            .collect(),
+    }
+}
+
+/// A client says that it understands what it did not ask for.
+pub(super) fn hello<R>(send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    let mut caps = Vec::new();
+    push_property("Caps", b"", &mut caps);
+    let header = Header {
+        properties: Properties::trusted(&caps),
+        ..Header::of(command::PING)
+    };
+    send(&[Piece::Part(&header.frame())])
 }
 
 /// The text in an ERROR's first body frame.
@@ -472,6 +516,7 @@ pub(super) fn hear_as_worker(dialect: Dialect, mut message: Message, limits: &Li
                 ttl: None,
                 attempt: 1,
                 idempotent: true,
+                oneway: false,
                 properties: Bytes::new(),
                 body: message,
             })
@@ -498,6 +543,7 @@ fn hear_scale0_as_worker(mut message: Message, limits: &Limits) -> ToWorker {
                 ttl: Some(ms),
                 attempt: header.code,
                 idempotent: header.has(flag::IDEMPOTENT),
+                oneway: header.has(flag::ONEWAY),
                 properties: Bytes::copy_from_slice(header.properties.wire()),
                 body: Message::default(),
             };
@@ -509,7 +555,8 @@ fn hear_scale0_as_worker(mut message: Message, limits: &Limits) -> ToWorker {
         }
         command::CANCEL => ToWorker::Cancel(Bytes::copy_from_slice(&header.id.0)),
         command::CONNECT => ToWorker::Unknown,
-        command::CONFIG => ToWorker::Config(ms),
+        command::CONFIG => ToWorker::Config(ms, others_of(header.code, &message)),
+        command::CHANGEBROKER => ToWorker::ChangeBroker(others_of(header.code, &message)),
         command::PING => ToWorker::Ping(header.id),
         command::PONG => ToWorker::Pong(header.id),
         command::BYE => ToWorker::Bye,
@@ -530,6 +577,8 @@ fn body(message: &Message) -> Piece<'_> {
     }
 }
 
+/// Endpoints that are looked at.
+const MOST_OTHERS: usize = 64;
 /// An S0 header without name and properties.
 const HEADER: usize = 20;
 const CLIENT_REQUEST: u8 = 1;

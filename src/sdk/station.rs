@@ -13,14 +13,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::{BuildError, Failure};
 use super::reply::Outcome;
 use super::route::Route;
-use super::speech::{self, Job, Presence, ToWorker};
+use super::speech::{self, Job, Others, Presence, ToWorker};
 use super::worker::{Part, Service, Task, WorkerBuilder};
 use super::{HEARTBEAT, session_config};
 use crate::net::{Backoff, Clock, Link, LinkError, entropy};
 use crate::protocol::{Id, Name};
+use crate::security::Security;
 use crate::session::{self, Heard};
 use crate::time::{Time, earliest};
-use crate::wire::{Builder, Message};
+use crate::wire::{Builder, Endpoint, Message};
 
 /// See the [module's description](self).
 pub(super) struct Station {
@@ -35,9 +36,11 @@ pub(super) struct Station {
 enum Over {
     /// It is lost, or was of no use: connect again.
     Lost,
+    /// It is lost after the broker had sent us away: connect elsewhere.
+    Left,
     /// The broker does not want us: connect again, but not soon.
     Refused,
-    /// The preferred endpoint answers again.
+    /// The preferred endpoint answers again, or we are to go to another one that answers.
     Moved(Box<Link>),
     /// All is done.
     Stopped,
@@ -83,15 +86,17 @@ impl Station {
             match Shift::new(&mut self, link).work(&stop).await {
                 Over::Stopped => return,
                 Over::Moved(link) => {
-                    self.route.returned(self.clock.now());
+                    self.route.moved(self.clock.now());
                     ready = Some(*link);
                 }
-                over @ (Over::Lost | Over::Refused) => {
-                    let pause = if matches!(over, Over::Refused) {
-                        self.route.refused()
-                    } else {
-                        tracing::info!("connection lost");
-                        self.route.failed(self.clock.now())
+                over @ (Over::Lost | Over::Left | Over::Refused) => {
+                    let pause = match over {
+                        Over::Refused => self.route.refused(),
+                        Over::Left => self.route.leave(self.clock.now()),
+                        _ => {
+                            tracing::info!("connection lost");
+                            self.route.failed(self.clock.now())
+                        }
                     };
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
@@ -149,8 +154,10 @@ struct Shift<'a> {
     told: Time,
     /// The broker's own promise.
     promise: Duration,
-    /// The attempt to reach the preferred endpoint.
+    /// The attempt to reach the preferred endpoint, or another one.
     returning: Option<AbortOnDropHandle<Result<Link, LinkError>>>,
+    /// The broker sends us away: when to try another endpoint.
+    leaving: Option<Time>,
     parting: Option<Parting>,
     /// The broker has said ERROR.
     refused: bool,
@@ -180,6 +187,7 @@ impl<'a> Shift<'a> {
             told: now,
             promise: BROKER_PROMISE,
             returning: None,
+            leaving: None,
             parting: None,
             refused: false,
         }
@@ -209,6 +217,11 @@ impl<'a> Shift<'a> {
                     self.returning = None;
                     match link {
                         Some(link) if self.parting.is_none() => self.part(Some(Box::new(link))),
+                        _ if self.leaving.is_some() => {
+                            let pause = self.station.route.other_failed();
+                            self.leaving = Some(self.station.clock.now() + pause);
+                            Ok(())
+                        }
                         _ => {
                             self.station.route.stayed(self.station.clock.now());
                             Ok(())
@@ -218,10 +231,12 @@ impl<'a> Shift<'a> {
                 () = sleep => self.wake(self.station.clock.now()),
             };
             if went_on.is_err() {
-                return if self.refused {
-                    Over::Refused
-                } else {
-                    Over::Lost
+                let next = self.parting.take().and_then(|parting| parting.next);
+                return match next {
+                    Some(link) => Over::Moved(link),
+                    None if self.refused => Over::Refused,
+                    None if self.leaving.is_some() => Over::Left,
+                    None => Over::Lost,
                 };
             }
         }
@@ -285,9 +300,18 @@ impl<'a> Shift<'a> {
                 }
                 Ok(())
             }
-            ToWorker::Config(promise) => {
+            ToWorker::Config(promise, Others { endpoints, .. }) => {
                 if !promise.is_zero() {
                     self.promise = promise;
+                }
+                self.learn(endpoints);
+                Ok(())
+            }
+            ToWorker::ChangeBroker(Others { go, endpoints }) => {
+                self.learn(endpoints);
+                if go && self.leaving.is_none() && self.station.route.has_other() {
+                    tracing::info!("the broker drains: going elsewhere");
+                    self.leaving = Some(self.station.clock.now());
                 }
                 Ok(())
             }
@@ -298,6 +322,12 @@ impl<'a> Shift<'a> {
             }
             ToWorker::Beat | ToWorker::Nothing => Ok(()),
         }
+    }
+
+    /// A password goes nowhere in the clear because a broker says so.
+    fn learn(&mut self, endpoints: Vec<Endpoint>) {
+        let is_plain = matches!(self.station.settings.security, Security::PlainClient { .. });
+        self.station.route.learn(endpoints, is_plain);
     }
 
     fn begin(&mut self, job: Job) -> Result<(), Lost> {
@@ -467,6 +497,7 @@ impl<'a> Shift<'a> {
         let beat = self.told + self.beat_interval();
         let parting = self.parting.as_ref().map(|parting| parting.until);
         let others = earliest(parting, self.return_at());
+        let others = earliest(others, self.leave_at());
         beat.min(self.silence_ends()).min(others.unwrap_or(beat))
     }
 
@@ -477,8 +508,20 @@ impl<'a> Shift<'a> {
 
     /// When to try the preferred endpoint again.
     fn return_at(&self) -> Option<Time> {
-        let able = self.returning.is_none() && self.parting.is_none();
+        let able = self.returning.is_none() && self.parting.is_none() && self.leaving.is_none();
         able.then(|| self.station.route.return_at()).flatten()
+    }
+
+    /// When to try another endpoint, because we are to go.
+    fn leave_at(&self) -> Option<Time> {
+        let able = self.returning.is_none() && self.parting.is_none();
+        self.leaving.filter(|_| able)
+    }
+
+    fn dial(&mut self, endpoint: Endpoint) {
+        let (config, clock) = (Arc::clone(&self.station.config), self.station.clock);
+        let attempt = async move { Link::open(&endpoint, config, clock).await };
+        self.returning = Some(AbortOnDropHandle::new(tokio::spawn(attempt)));
     }
 
     fn beat_interval(&self) -> Duration {
@@ -496,15 +539,20 @@ impl<'a> Shift<'a> {
         if self.return_at().is_some_and(|at| at <= now)
             && let Some(endpoint) = self.station.route.preferred().cloned()
         {
-            let (config, clock) = (Arc::clone(&self.station.config), self.station.clock);
-            let attempt = async move { Link::open(&endpoint, config, clock).await };
-            self.returning = Some(AbortOnDropHandle::new(tokio::spawn(attempt)));
+            self.dial(endpoint);
+        }
+        if self.leave_at().is_some_and(|at| at <= now) {
+            match self.station.route.other().cloned() {
+                Some(endpoint) => self.dial(endpoint),
+                None => self.leaving = None,
+            }
         }
         // The tasks here take too long for a move: back to work, and another try later.
         if (self.parting.as_ref())
             .is_some_and(|parting| parting.next.is_some() && parting.until <= now)
         {
             self.parting = None;
+            self.leaving = None;
             self.station.route.stayed(now);
             self.announce()?;
         }

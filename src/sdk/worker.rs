@@ -69,6 +69,12 @@ impl Task {
         self.job.idempotent
     }
 
+    /// Whether nobody will see the reply: one without a body will do.
+    #[must_use]
+    pub fn is_oneway(&self) -> bool {
+        self.job.oneway
+    }
+
     /// How much longer the client waits; `None` where the dialect does not say.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {

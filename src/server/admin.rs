@@ -48,6 +48,13 @@ pub(super) fn report(
             in_flight: snapshot.in_flight,
             queues: snapshot.services.iter().map(queue).collect(),
         }),
+        Query::Drain => serde_json::to_vec(&Drain {
+            draining: snapshot.draining,
+            drain_left_ms: snapshot.drain_left.as_millis(),
+            queued: snapshot.queued,
+            in_flight: snapshot.in_flight,
+            open: snapshot.open,
+        }),
     };
     // Strings and numbers only: this cannot fail.
     json.unwrap_or_default()
@@ -58,6 +65,7 @@ struct Info<'a> {
     version: &'a str,
     uptime_ms: u64,
     draining: bool,
+    drain_left_ms: u128,
     connections: usize,
     workers: usize,
     services: usize,
@@ -79,6 +87,10 @@ struct Counters<'a> {
     partials: u64,
     own: u64,
     errors: &'a std::collections::BTreeMap<u16, u64>,
+    receipts: u64,
+    oneway_done: u64,
+    oneway_parts: u64,
+    oneway_failed: &'a std::collections::BTreeMap<u16, u64>,
     forbidden: u64,
     refused: u64,
     ejected: u64,
@@ -111,6 +123,7 @@ fn info<'a>(snapshot: &'a Snapshot, totals: &Totals, now: Time) -> Info<'a> {
         version: env!("CARGO_PKG_VERSION"),
         uptime_ms: now.as_micros() / 1000,
         draining: snapshot.draining,
+        drain_left_ms: snapshot.drain_left.as_millis(),
         connections: totals.connections,
         workers: snapshot.workers.len(),
         services: snapshot
@@ -132,6 +145,10 @@ fn info<'a>(snapshot: &'a Snapshot, totals: &Totals, now: Time) -> Info<'a> {
             partials: counters.partials,
             own: counters.own,
             errors: &counters.errors,
+            receipts: counters.receipts,
+            oneway_done: counters.oneway_done,
+            oneway_parts: counters.oneway_parts,
+            oneway_failed: &counters.oneway_failed,
             forbidden: counters.forbidden,
             refused: counters.refused,
             ejected: counters.ejected,
@@ -240,6 +257,15 @@ fn worker(state: &WorkerState, address: Option<Address>) -> Worker {
         promise_ms: state.promise.as_millis(),
         done: state.done,
     }
+}
+
+#[derive(Serialize)]
+struct Drain {
+    draining: bool,
+    drain_left_ms: u128,
+    queued: usize,
+    in_flight: usize,
+    open: usize,
 }
 
 #[derive(Serialize)]

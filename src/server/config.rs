@@ -23,7 +23,8 @@ pub struct Config {
     /// Who may do what; none lets everybody do everything. It is read again when it changes. It
     /// goes before the rules in `broker`.
     pub access: Option<AccessFile>,
-    /// What may still finish when the server is told to stop has this long.
+    /// What may still finish when the server is told to stop has this long. It goes before the time
+    /// in `broker`.
     pub drain_timeout: Duration,
     /// What Majordomo clients get instead of silence when the broker has only an error for them;
     /// `{code}` stands for its three digits.

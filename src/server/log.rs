@@ -22,6 +22,7 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::WorkerProbed { peer, .. }
         | Fact::WorkerReturned { peer, .. }
         | Fact::TaskRefused { peer, .. }
+        | Fact::OnewayFailed { peer, .. }
         | Fact::StrayReply { peer, .. }
         | Fact::Malformed { peer, .. }
         | Fact::Forbidden { peer, .. }
@@ -32,6 +33,7 @@ pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::TaskPoisoned { .. }
         | Fact::TaskFailed { .. }
         | Fact::Draining { .. }
+        | Fact::DrainCalledOff
         | Fact::DrainOver { .. } => None,
     }
 }
@@ -137,6 +139,14 @@ pub(super) fn fact(fact: &Fact, address: Option<Address>) {
         Fact::TaskFailed { service, status } => {
             tracing::debug!(%service, %status, "task refused or given up")
         }
+        Fact::OnewayFailed {
+            back,
+            service,
+            status,
+            ..
+        } => {
+            tracing::warn!(%peer, id = ?back.id, %service, %status, "one-way task given up");
+        }
         Fact::StrayReply { forged, .. } => {
             tracing::debug!(%peer, forged, "reply to no task of this worker")
         }
@@ -157,6 +167,7 @@ pub(super) fn fact(fact: &Fact, address: Option<Address>) {
         }
         Fact::Paused { .. } => tracing::debug!(%peer, "not read until there is room"),
         Fact::Draining { tasks } => tracing::info!(tasks, "draining: no new tasks"),
+        Fact::DrainCalledOff => tracing::info!("draining called off: new tasks are taken"),
         Fact::DrainOver { tasks } => {
             tracing::warn!(tasks, "the drain timeout is over: tasks are given up");
         }

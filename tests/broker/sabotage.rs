@@ -9,7 +9,7 @@ use scale0::time::Time;
 use scale0::wire::Message;
 
 use crate::rig::checker::{Broken, Checker, Promise};
-use crate::rig::talk::{Talk, brief, keyed, majordomo, numbered, offers, repeatable, task};
+use crate::rig::talk::{Talk, brief, keyed, majordomo, numbered, offers, oneway, repeatable, task};
 use crate::rig::{Turn, replay};
 
 /// A history with something of everything.
@@ -43,6 +43,11 @@ fn history() -> (Config, Vec<Turn>) {
         t.hears("eve", Reading::Unknown { proxied: false });
     }
     t.asks("dot", task("eight", "sum"));
+    t.announces("zoe", offers("log", 1));
+    t.asks("dot", oneway(9, "nine", "log"));
+    t.replies("zoe", "nine", "dropped");
+    t.asks("dot", oneway(10, "ten", "sum"));
+    t.asks("dot", oneway(11, "eleven", "log"));
     t.wait_ms(40_000);
     t.into_history()
 }
@@ -159,6 +164,32 @@ fn one_final_a_late_answer_is_seen() {
             turns[index + 1].actions.push(answer);
         }
         late && index + 1 < turns.len()
+    });
+}
+
+#[test]
+fn one_final_a_one_way_task_that_is_forgotten_is_seen() {
+    caught_in_actions(Promise::OneFinal, |action| {
+        matches!(action, Action::Note(Fact::OnewayFailed { .. })).then(Vec::new)
+    });
+}
+
+#[test]
+fn order_a_receipt_for_what_nobody_offers_is_seen() {
+    caught_in_actions(Promise::Order, |action| {
+        let mut accepted = action.clone();
+        let Action::Answer { back, answer, .. } = &mut accepted else {
+            return None;
+        };
+        *answer = Answer::Reply {
+            code: 202,
+            partial: false,
+            ms: 0,
+            properties: bytes::Bytes::new(),
+            body: Message::default(),
+        };
+        // Never offered while it was there.
+        (back.id.0[7] == 10).then(|| vec![accepted])
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scale0::Client;
 use scale0::limits::Limits;
-use scale0::sdk::ClientBuilder;
+use scale0::sdk::{ClientBuilder, Reply};
 use scale0::wire::Message;
 
 use crate::commands::{CallArguments, Connect};
@@ -73,6 +73,9 @@ async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outc
         .ttl(timeout)
         .idempotent(arguments.idempotent)
         .body(body);
+    if arguments.oneway {
+        return Ok(request.oneway().await?);
+    }
     let mut replies = request.stream().await?;
     while let Some(reply) = replies.next().await {
         let mut lines = Vec::new();
@@ -102,7 +105,7 @@ async fn many(client: &Client, arguments: &CallArguments, body: Message, count: 
             std::rc::Rc::clone(&measure),
             progress.clone(),
         );
-        let idempotent = arguments.idempotent;
+        let (idempotent, oneway) = (arguments.idempotent, arguments.oneway);
         set.spawn_local(async move {
             while let Some(rest) = left.get().checked_sub(1) {
                 left.set(rest);
@@ -112,7 +115,10 @@ async fn many(client: &Client, arguments: &CallArguments, body: Message, count: 
                     .ttl(timeout)
                     .idempotent(idempotent)
                     .body(body.clone());
-                let answer = request.call().await;
+                let answer = match oneway {
+                    true => request.oneway().await.map(|()| Reply::default()),
+                    false => request.call().await,
+                };
                 measure.borrow_mut().add(began, &answer);
                 progress.inc(1);
             }

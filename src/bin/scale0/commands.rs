@@ -46,8 +46,8 @@ pub(crate) enum Command {
     Worker(WorkerArguments),
     /// Call a service
     ///
-    /// Prints the reply's parts, one per line. Exit codes: 0 done, 1 failed, 2 usage, 3 no answer
-    /// in time (408, 504), 4 no such service (404).
+    /// Prints the reply's parts, one per line; with --oneway nothing. Exit codes: 0 done, 1 failed,
+    /// 2 usage, 3 no answer in time (408, 504), 4 no such service (404).
     Call(CallArguments),
     /// Show what a broker does
     ///
@@ -60,6 +60,16 @@ pub(crate) enum Command {
     /// broker ends. Asks the broker's own service s0.set: without rules (--access) only the
     /// broker's machine may. Prints what holds then, as JSON.
     Set(SetArguments),
+    /// Let a broker finish, and wait until it has ended
+    ///
+    /// The broker takes no new tasks, sends clients and workers to other brokers if it knows any
+    /// (`scale0 broker --failover`), answers the tasks it has within its --drain-timeout, says goodbye
+    /// to its workers and ends. SIGTERM does the same. What it still waits for is printed whenever it
+    /// changes. Without rules (`scale0 broker --access`) only who is on the broker's machine may
+    /// do this; with them, who may administer s0.drain.
+    ///
+    /// Exit codes: 0 it has ended, 1 failed, 2 usage, 3 it has not ended within --timeout.
+    Drain(DrainArguments),
     /// Be any ZeroMQ socket: stdin is sent, what arrives is printed
     ///
     /// Each line of stdin is one message of one frame, or with --json an array of frames. What
@@ -181,6 +191,9 @@ pub(crate) struct CallArguments {
     /// The task may be done more than once: it is repeated when a worker dies
     #[arg(long)]
     pub(crate) idempotent: bool,
+    /// Only hand the task over: done when the broker has taken charge of it; its result is dropped
+    #[arg(long)]
+    pub(crate) oneway: bool,
     /// Call so many times, and print rate and latency instead of replies
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -216,6 +229,15 @@ pub(crate) struct SetArguments {
     pub(crate) settings: Vec<String>,
     /// How long to wait for the broker
     #[arg(long, value_name = "D", default_value = "5s")]
+    pub(crate) timeout: Wait,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrainArguments {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// How long to wait for the end of the broker; the drain goes on after that
+    #[arg(long, value_name = "D", default_value = "1m")]
     pub(crate) timeout: Wait,
 }
 

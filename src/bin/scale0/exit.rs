@@ -55,6 +55,7 @@ impl From<CallError> for Failed {
             (
                 CallError::Name(_)
                 | CallError::Property(_)
+                | CallError::NoOneWay
                 | CallError::TooLarge { .. }
                 | CallError::TooManyParts { .. },
                 _,

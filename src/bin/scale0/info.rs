@@ -27,6 +27,7 @@ async fn ask(arguments: &InfoArguments) -> Result<Value, Failed> {
     let Wait(timeout) = arguments.timeout;
     let client = builder(&arguments.connect)?
         .default_ttl(timeout)
+        .stay()
         .build()
         .map_err(Failed::error)?;
     let mut report = serde_json::Map::new();

@@ -6,6 +6,7 @@ mod cat;
 mod commands;
 mod demo;
 mod docs;
+mod drain;
 mod exit;
 mod info;
 mod keygen;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(&arguments, &cli.log),
         Command::Info(arguments) => info::run(arguments, &cli.log),
         Command::Set(arguments) => set::run(&arguments, &cli.log),
+        Command::Drain(arguments) => drain::run(&arguments, &cli.log),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments, &cli.log),

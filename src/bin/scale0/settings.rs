@@ -6,7 +6,7 @@ use clap::Args;
 use scale0::wire::Endpoint;
 use serde::{Deserialize, Deserializer};
 
-use crate::commands::DEFAULT_ENDPOINT;
+use crate::commands::{DEFAULT_ENDPOINT, target};
 use crate::exit::Failed;
 use crate::logging::{Format, Level};
 use crate::security::{ServerSecurity, keep_plain_local};
@@ -82,7 +82,12 @@ pub(crate) struct Settings {
     /// What refused clients are told to wait [default: 1s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) retry_after: Option<Span>,
-    /// How long tasks may take to finish after SIGTERM or Ctrl-C [default: 30s]
+    /// Other brokers that do the same work, the best first; may be repeated: workers, and clients that ask, are told of
+    /// them, and are sent there when this broker drains
+    #[arg(long, value_name = "ENDPOINT", num_args = 1.., help_heading = "Timing and behaviour", value_parser = target)]
+    #[serde(deserialize_with = "endpoints")]
+    pub(crate) failover: Vec<Endpoint>,
+    /// How long tasks may take to finish after SIGTERM, Ctrl-C or `scale0 drain` [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) drain_timeout: Option<Span>,
 
@@ -196,6 +201,7 @@ macro_rules! merge {
     ($over:ident, $under:ident: $($field:ident)*) => {
         Settings {
             bind: if $over.bind.is_empty() { $under.bind } else { $over.bind },
+            failover: if $over.failover.is_empty() { $under.failover } else { $over.failover },
             allow_plain_remote: $over.allow_plain_remote || $under.allow_plain_remote,
             $($field: $over.$field.or($under.$field)),*
         }
@@ -237,6 +243,7 @@ impl Settings {
         }
         .read()?;
         keep_plain_local(&security, self.allow_plain_remote, &endpoints)?;
+        let failover = self.others(&endpoints)?;
         let mut config = scale0::server::Config {
             endpoints,
             security,
@@ -256,6 +263,7 @@ impl Settings {
         );
 
         let broker = &mut config.broker;
+        broker.failover = failover;
         set(
             &mut broker.name,
             self.name.as_deref().map(scale0::protocol::Name::from),
@@ -362,6 +370,29 @@ impl Settings {
         Ok(config)
     }
 }
+
+impl Settings {
+    /// The other brokers, if they can be some.
+    fn others(&self, own: &[Endpoint]) -> Result<Vec<Endpoint>, Failed> {
+        // From a file they come unchecked.
+        for endpoint in &self.failover {
+            target(&endpoint.to_string())
+                .map_err(|text| Failed::Usage(format!("failover: {text}")))?;
+            if own.contains(endpoint) {
+                let text = format!("failover names {endpoint}, which is this broker itself");
+                return Err(Failed::Usage(text));
+            }
+        }
+        if self.failover.len() > MOST_OTHERS {
+            let text = format!("failover names more than {MOST_OTHERS} brokers");
+            return Err(Failed::Usage(text));
+        }
+        Ok(self.failover.clone())
+    }
+}
+
+/// Other brokers that are told of.
+const MOST_OTHERS: usize = 16;
 
 /// An endpoint that stands there twice. Those whose port the system chooses may.
 fn twice(endpoints: &[Endpoint]) -> Option<&Endpoint> {

@@ -132,7 +132,8 @@ impl Shard {
     }
 
     fn report(&mut self, query: Query) -> Message {
-        if let Some((_, report)) = self.reports.iter().find(|(given, _)| *given == query) {
+        let given = self.reports.iter().find(|(given, _)| *given == query);
+        if let Some((_, report)) = given.filter(|_| query != Query::Drain) {
             return report.clone();
         }
         let snapshot = self.broker.snapshot();

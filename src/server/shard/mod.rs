@@ -68,6 +68,7 @@ pub(super) struct Shard {
 impl Shard {
     pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut deciding = config.broker;
+        deciding.drain_time = config.drain_timeout;
         if let Some(file) = &config.access {
             deciding.access = Some(Arc::clone(file.access()));
         }
@@ -289,12 +290,18 @@ impl Shard {
                         self.pending.remove(ticket);
                     }
                 }
-                let user = peer.user;
                 let local = self
                     .connection(id)
-                    .is_some_and(|connection| is_local(connection.address));
-                let peer = id;
-                self.decide(now, Event::Opened { peer, user, local });
+                    .is_some_and(|connection| connection.address.is_local());
+                let user = peer.user;
+                self.decide(
+                    now,
+                    Event::Opened {
+                        peer: id,
+                        user,
+                        local,
+                    },
+                );
             }
             Heard::Message(message) => {
                 self.totals.messages_in += 1;
@@ -448,11 +455,6 @@ fn ip_of(address: Address) -> Option<IpAddr> {
         Address::Tcp(address) => Some(address.ip()),
         Address::Ipc => None,
     }
-}
-
-/// Whether a peer is on this machine.
-fn is_local(address: Address) -> bool {
-    ip_of(address).is_none_or(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Bytes per read.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use scale0::broker::{Action, Config, Event, PeerId};
 use scale0::protocol::{
     Announcement, Ask, Dialect, Id, Name, Offer, Ping, Reading, Refusal, Reply, Return, Status,
-    Word,
+    Wants, Word,
 };
 use scale0::time::Time;
 use scale0::wire::{Message, push_property};
@@ -64,6 +64,7 @@ impl Player {
                 idempotent,
                 priority,
                 key,
+                wants,
                 bytes,
             } => {
                 let mut properties = Vec::new();
@@ -83,6 +84,7 @@ impl Player {
                     service: service(if ours { asked } else { asked % PLAIN }),
                     ttl: Duration::from_millis(if ours { ttl_ms } else { 0 }),
                     idempotent: idempotent && ours,
+                    wants: if ours { wants } else { Wants::Answer },
                     priority: if ours { priority } else { 4 },
                     properties: if ours {
                         properties.into()
@@ -125,6 +127,7 @@ impl Player {
                 promise_ms,
                 capacity,
                 token,
+                capable,
             } => {
                 let token = token.and_then(|nth| self.tokens.get(nth).copied());
                 let ping = Ping {
@@ -134,7 +137,7 @@ impl Player {
                     },
                     promise: Duration::from_millis(promise_ms),
                     capacity,
-                    capable: false,
+                    capable,
                 };
                 if ping.back.dialect == Dialect::Scale0 {
                     self.word(peer, Word::Ping(ping))
@@ -142,6 +145,8 @@ impl Player {
                     self.word(peer, Word::Beat(ping.back.dialect))
                 }
             }
+            Step::NeedBroker(peer) if dialect(peer) != Dialect::Scale0 => Ok(()),
+            Step::NeedBroker(peer) => self.word(peer, Word::NeedBroker(way_back(peer, 1))),
             Step::Beat(peer) => self.word(peer, Word::Beat(dialect(peer))),
             Step::Bye(peer) => self.word(peer, Word::Bye(dialect(peer))),
             Step::Lost(peer) => self.lose(peer),
@@ -188,10 +193,8 @@ impl Player {
             Step::Drain(ms) => self.turn(Event::Drain {
                 limit: Duration::from_millis(ms),
             }),
-            Step::Open(peer, _) if self.peers[peer].spoke => Ok(()),
-            Step::Open(peer, user) => {
-                // Those of even numbers come from the broker's own machine.
-                let local = peer % 2 == 0;
+            Step::Open(peer, ..) if self.peers[peer].spoke => Ok(()),
+            Step::Open(peer, user, local) => {
                 let peer = self.id(peer);
                 self.turn(Event::Opened { peer, user, local })
             }
@@ -381,6 +384,7 @@ fn question(peer: usize, service: &str) -> Ask {
         service: Name::from(service),
         ttl: Duration::ZERO,
         idempotent: false,
+        wants: Wants::Answer,
         priority: 4,
         properties: Bytes::new(),
         body: Message::from("echo"),
@@ -436,13 +440,15 @@ fn announcement(
     }
 }
 
-const OWN: [&str; 6] = [
+const OWN: [&str; 8] = [
     "s0.info",
     "s0.workers",
     "s0.nothing",
     "mmi.service",
     "mmi.other",
     "s0.queues",
+    "s0.drain",
+    "s0.undrain",
 ];
 
 /// What operators say, some of it wrong.

@@ -4,8 +4,9 @@
 use proptest::prelude::*;
 use scale0::broker::{Access, Config, Overflow};
 use scale0::limits::Limits;
-use scale0::protocol::{Name, Policy};
+use scale0::protocol::{Name, Policy, Wants};
 use scale0::security::User;
+use scale0::wire::Endpoint;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) enum Step {
         priority: u8,
         /// What workers may be chosen by.
         key: Option<u8>,
+        wants: Wants,
         bytes: usize,
     },
     Cancel {
@@ -56,7 +58,10 @@ pub(crate) enum Step {
         capacity: Option<u16>,
         /// The n-th token ever, as a lease.
         token: Option<usize>,
+        /// It understands what it did not ask for.
+        capable: bool,
     },
+    NeedBroker(usize),
     Beat(usize),
     Bye(usize),
     Lost(usize),
@@ -77,7 +82,7 @@ pub(crate) enum Step {
     /// To the next deadline.
     Doze,
     /// A connection opens, if it has not said anything yet.
-    Open(usize, Option<User>),
+    Open(usize, Option<User>, bool),
     Rules(Option<Arc<Access>>),
 }
 
@@ -132,11 +137,12 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// The same with users and rules that change.
 pub(crate) fn steps_under_rules(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    let open = (0..PEERS, any_user()).prop_map(|(peer, user)| Step::Open(peer, user));
+    let open = (0..PEERS, any_user(), any::<bool>())
+        .prop_map(|(peer, user, local)| Step::Open(peer, user, local));
     let rules = proptest::option::weighted(0.9, any_rules().prop_map(Arc::new));
     let opened = proptest::collection::vec(any_user(), PEERS).prop_map(|users| {
         let each = users.into_iter().enumerate();
-        each.map(|(peer, user)| Step::Open(peer, user))
+        each.map(|(peer, user)| Step::Open(peer, user, peer % 2 == 0))
             .collect::<Vec<Step>>()
     });
     let later = prop_oneof![20 => step(), 1 => open, 2 => rules.prop_map(Step::Rules)];
@@ -151,9 +157,12 @@ fn step() -> impl Strategy<Value = Step> {
     let offered = || prop_oneof![4 => 0..2u8, 2 => 0..OFFERS];
     let bytes = || prop_oneof![4 => 0..20usize, 1 => 100..900usize];
     prop_oneof![
-        12 => (peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(), proptest::option::of(0..3u8), bytes()).prop_map(
-            |(peer, service, id, ttl_ms, idempotent, priority, key, bytes)| Step::Ask {
-                peer, service, id, ttl_ms, idempotent, priority, key, bytes
+        12 => (
+            peer(), service(), 0..4u64, ttl(), any::<bool>(), priority(),
+            proptest::option::of(0..3u8), wants(), bytes()
+        ).prop_map(
+            |(peer, service, id, ttl_ms, idempotent, priority, key, wants, bytes)| Step::Ask {
+                peer, service, id, ttl_ms, idempotent, priority, key, wants, bytes
             }
         ),
         2 => (peer(), 0..4u64).prop_map(|(peer, id)| Step::Cancel { peer, id }),
@@ -175,16 +184,19 @@ fn step() -> impl Strategy<Value = Step> {
             prop_oneof![Just(0u64), Just(200), Just(3000)],
             proptest::option::of(0..6u16),
             proptest::option::of(0..30usize),
+            any::<bool>(),
         )
-            .prop_map(|(peer, promise_ms, capacity, token)| Step::Ping {
-                peer, promise_ms, capacity, token
+            .prop_map(|(peer, promise_ms, capacity, token, capable)| Step::Ping {
+                peer, promise_ms, capacity, token, capable
             }),
+        1 => peer().prop_map(Step::NeedBroker),
+        1 => (peer(), any::<bool>()).prop_map(|(peer, local)| Step::Open(peer, None, local)),
         2 => peer().prop_map(Step::Beat),
         1 => peer().prop_map(Step::Bye),
         3 => peer().prop_map(Step::Lost),
         2 => (peer(), any::<bool>()).prop_map(|(peer, full)| Step::Full(peer, full)),
         1 => peer().prop_map(Step::Sign),
-        1 => (peer(), 0..6u8).prop_map(|(peer, name)| Step::Own(peer, name)),
+        1 => (peer(), 0..8u8).prop_map(|(peer, name)| Step::Own(peer, name)),
         1 => (peer(), service(), 0..9u8).prop_map(|(peer, service, what)| Step::Set(peer, service, what)),
         1 => (peer(), any::<bool>()).prop_map(|(peer, task)| Step::Malformed(peer, task)),
         1 => (peer(), any::<bool>()).prop_map(|(peer, proxied)| Step::Unknown(peer, proxied)),
@@ -204,6 +216,14 @@ fn how() -> impl Strategy<Value = How> {
     prop_oneof![3 => Just(How::Well), 2 => Just(How::Badly), 2 => Just(How::NotAtAll)]
 }
 
+fn wants() -> impl Strategy<Value = Wants> {
+    prop_oneof![
+        6 => Just(Wants::Answer),
+        2 => Just(Wants::Receipt),
+        1 => Just(Wants::Nothing),
+    ]
+}
+
 fn ttl() -> impl Strategy<Value = u64> {
     prop_oneof![2 => Just(0u64), 1 => 1..200u64, 2 => 200..9000u64]
 }
@@ -219,25 +239,28 @@ pub(crate) fn tight() -> impl Strategy<Value = Config> {
         1..6usize,
     );
     let overflow = prop_oneof![Just(Overflow::Refuse), Just(Overflow::Block)];
-    (limits, 1..4u16, overflow).prop_map(
-        |((queue, client, bytes, names, services, at_once), max_attempts, overflow)| Config {
-            max_attempts,
-            overflow,
-            limits: Limits {
-                queue_tasks: queue,
-                queue_bytes: bytes / 2,
-                client_tasks: client,
-                held: bytes,
-                awaited_names: names,
-                services,
-                worker_tasks: at_once,
-                // A few small bodies.
-                worker_outbox: bytes / 100,
-                message: 1000,
-                parts: 4,
-                ..Limits::default()
-            },
-            ..quick()
+    (limits, 1..4u16, overflow, any::<bool>()).prop_map(
+        |((queue, client, bytes, names, services, at_once), max_attempts, overflow, alone)| {
+            Config {
+                max_attempts,
+                overflow,
+                failover: if alone { Vec::new() } else { others() },
+                limits: Limits {
+                    queue_tasks: queue,
+                    queue_bytes: bytes / 2,
+                    client_tasks: client,
+                    held: bytes,
+                    awaited_names: names,
+                    services,
+                    worker_tasks: at_once,
+                    // A few small bodies.
+                    worker_outbox: bytes / 100,
+                    message: 1000,
+                    parts: 4,
+                    ..Limits::default()
+                },
+                ..quick()
+            }
         },
     )
 }
@@ -251,8 +274,15 @@ pub(crate) fn quick() -> Config {
         suspect_time: Duration::from_secs(10),
         eject_after: 2,
         eject_time: Duration::from_millis(700),
+        drain_time: Duration::from_secs(2),
+        failover: others(),
         ..Config::default()
     }
+}
+
+/// Another broker.
+pub(crate) fn others() -> Vec<Endpoint> {
+    vec!["tcp://other:5555".parse().unwrap()]
 }
 
 pub(crate) fn service(n: u8) -> Name {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use scale0::broker::{Action, Config, Counters, Event, PeerId, Query, Snapshot};
 use scale0::protocol::{
     Announcement, Answer, Ask, Dialect, Id, Name, Notice, Offer, Ping, Reading, Refusal, Reply,
-    Return, Status, Word,
+    Return, Status, Wants, Word,
 };
 use scale0::security::User;
-use scale0::wire::{Message, push_property};
+use scale0::wire::{Endpoint, Message, push_property};
 
 use super::rights::rules;
 use super::{Rig, Turn, back, peer, transcript};
@@ -38,9 +38,26 @@ pub(crate) fn task(body: &str, service: &str) -> Ask {
         service: Name::from(service),
         ttl: Duration::ZERO,
         idempotent: false,
+        wants: Wants::Answer,
         priority: 4,
         properties: Bytes::new(),
         body: Message::from(body),
+    }
+}
+
+/// The same of which nobody wants the result.
+pub(crate) fn oneway(n: u64, body: &str, service: &str) -> Ask {
+    Ask {
+        wants: Wants::Receipt,
+        ..numbered(n, body, service)
+    }
+}
+
+/// The same of which nobody wants to hear anything.
+pub(crate) fn quiet(n: u64, body: &str, service: &str) -> Ask {
+    Ask {
+        wants: Wants::Nothing,
+        ..numbered(n, body, service)
     }
 }
 
@@ -109,6 +126,14 @@ pub(crate) fn ready(dialect: Dialect, service: &str) -> Announcement {
         dialect,
         promise: None,
         ..offers(&format!("{service};idempotent"), 1)
+    }
+}
+
+/// What a client says that understands what it did not ask for.
+pub(crate) fn capable() -> Ping {
+    Ping {
+        capable: true,
+        ..ping(Duration::ZERO)
     }
 }
 
@@ -258,6 +283,10 @@ impl Talk {
         self.turn(Event::Opened { peer, user, local })
     }
 
+    pub(crate) fn needs_broker(&mut self, who: &'static str, n: u64) -> Vec<String> {
+        self.says(who, Word::NeedBroker(back(Dialect::Scale0, n)))
+    }
+
     /// Other rules hold; see [`rules`].
     pub(crate) fn rules(&mut self, lines: &str) -> Vec<String> {
         let access = Some(Arc::new(rules(lines)));
@@ -374,6 +403,11 @@ impl Talk {
                     Notice::Beat { .. } if self.beats => "beat".to_owned(),
                     Notice::Beat { .. } => return None,
                     Notice::Pong(_) => "PONG".to_owned(),
+                    Notice::ChangeBroker {
+                        back,
+                        within,
+                        endpoints,
+                    } => moving(back, *within, endpoints),
                     Notice::Error { status, .. } => format!("ERROR {}", status.code()),
                     Notice::Bye => "BYE".to_owned(),
                 };
@@ -385,6 +419,7 @@ impl Talk {
                     Query::Services => "services",
                     Query::Workers => "workers",
                     Query::Queues => "queues",
+                    Query::Drain => "drain",
                 };
                 format!("{}: (the {query})", name(peer))
             }
@@ -395,6 +430,18 @@ impl Talk {
             Action::Drained => "drained".to_owned(),
             Action::Watch { .. } | Action::Note(_) => return None,
         })
+    }
+}
+
+fn moving(back: &Return, within: Option<Duration>, endpoints: &[Endpoint]) -> String {
+    let number = match back.id {
+        Id::ZERO => String::new(),
+        Id(bytes) => format!("#{} ", u64::from_be_bytes(bytes)),
+    };
+    let others: Vec<String> = endpoints.iter().map(Endpoint::to_string).collect();
+    match within {
+        Some(within) => format!("{number}go within {within:?} to {}", others.join(" ")),
+        None => format!("{number}there are [{}]", others.join(" ")),
     }
 }
 

@@ -432,7 +432,7 @@ impl Checker {
         let ttl = ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let index = self.tasks.len();
         let forbidden = !self.may(id, Right::Call, &ask.service);
-        let welcome = self.offered(&ask.service);
+        let welcome = self.offered(&self.resolve(&ask.service));
         self.tasks.push(Task {
             peer: id,
             back: ask.back.clone(),
@@ -739,8 +739,9 @@ impl Checker {
         let services: Vec<Name> = match &mut peer.worker {
             Some(worker) if worker.dialect == Dialect::Scale0 => {
                 worker.sent_away = true;
-                let offers = std::mem::take(&mut worker.offers);
-                offers.into_iter().map(|offer| offer.service).collect()
+                let homes = worker.homes();
+                worker.offers.clear();
+                homes.into_iter().map(|offer| offer.service).collect()
             }
             _ => {
                 must!(peer.capable, Order, "{id:?} may not understand it");
@@ -749,8 +750,9 @@ impl Checker {
         };
         self.due.sent_away.insert(id);
         let mut waiting = self.tasks.iter().filter(|task| task.at == At::Queue);
-        let left = waiting.find(|task| services.contains(&task.service));
+        let left = waiting.find(|task| services.contains(&task.home));
         must!(left.is_none(), Order, "{id:?} is sent away from {left:?}");
+        self.take_posts(id, self.rank);
         Ok(())
     }
 
@@ -1405,6 +1407,11 @@ impl Checker {
             let why = format!("no one-way task of {service} may end with {status}");
             return broken(Promise::Order, why);
         };
+        if status == Status::TIMEOUT
+            && let At::Worker(worker) = self.tasks[index].at
+        {
+            self.late(worker, index);
+        }
         let task = &mut self.tasks[index];
         task.done = true;
         if !matches!(task.at, At::Worker(_)) {

@@ -77,7 +77,6 @@ impl Broker {
         let Some(task) = self.tasks.get_mut(number) else {
             return;
         };
-        let service = task.service;
         let Some(asker) = task
             .asker
             .as_mut()
@@ -93,7 +92,7 @@ impl Broker {
             client.tasks.insert(key, number);
         }
         self.counters.receipts += 1;
-        let service = self.service_name(service);
+        let service = self.task_name(number);
         let answer = Answer::Reply {
             code: Status::ACCEPTED.code(),
             partial: false,

@@ -589,8 +589,11 @@ impl Checker {
         let alone = !self.offered(service);
         self.choices.gave_up(id, service, alone);
         if alone {
-            // Nobody is left whom it could be given to: all is forgiven.
-            for task in self.tasks.iter_mut().filter(|task| task.home == *service) {
+            // Nobody is left whom it could be given to: all is forgiven, but to what is still
+            // with a worker.
+            let waits = |task: &&mut Task| !matches!(task.at, At::Worker(_));
+            let of_this = self.tasks.iter_mut().filter(|task| task.home == *service);
+            for task in of_this.filter(waits) {
                 for (_, until) in &mut task.refusals {
                     *until = self.now.min(*until);
                 }
@@ -1396,6 +1399,8 @@ impl Checker {
                 self.due.cancelled != Some(*index),
                 replied != Some(*index),
                 matches!(task.at, At::Worker(_)),
+                // What is late is over at once; what nobody offers, some time after it came.
+                task.deadline > self.now,
                 match status {
                     Status::EXPIRED | Status::TIMEOUT => task.deadline,
                     _ => task.arrived,

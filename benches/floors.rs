@@ -188,6 +188,7 @@ fn decide(bencher: Bencher, (workers, capacity): (u32, u16)) {
             capacity,
             promise: Some(Duration::from_secs(60)),
             deep: false,
+            credit: false,
             offers: vec![Offer {
                 service: Name::from("echo"),
                 ..Offer::default()

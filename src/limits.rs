@@ -44,9 +44,12 @@ pub struct Limits {
     pub services_per_worker: usize,
     /// Tasks one worker may hold, whatever capacity it states (unless its Caps say `deep`).
     pub worker_tasks: usize,
-    /// A worker with more than this waiting to be written to it gets no task. At most half of
-    /// `outbox` counts.
+    /// A worker with more than this waiting to be written to it gets no task, and a client no part
+    /// of a reply. At most half of `outbox` counts.
     pub worker_outbox: usize,
+    /// Parts of one reply that wait until their client takes them, if their worker sent them
+    /// without credit. One message more may wait.
+    pub ahead: usize,
     /// Tasks waiting for one service.
     pub queue_tasks: usize,
     /// Bytes of the tasks waiting for one service.
@@ -92,6 +95,7 @@ impl Default for Limits {
             services_per_worker: 256,
             worker_tasks: 512,
             worker_outbox: 4 << 20,
+            ahead: 1 << 20,
             queue_tasks: 10_000,
             queue_bytes: 256 << 20,
             client_tasks: 4096,

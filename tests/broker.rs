@@ -31,6 +31,8 @@ mod queues;
 mod rights;
 #[path = "broker/sabotage.rs"]
 mod sabotage;
+#[path = "broker/streams.rs"]
+mod streams;
 #[path = "broker/tasks.rs"]
 mod tasks;
 #[path = "broker/workers.rs"]
@@ -43,7 +45,7 @@ use scale0::broker::Config;
 use rig::checker::Promise;
 use rig::player::Player;
 use rig::rights::any_rules;
-use rig::script::{Step, quick, steps, steps_under_rules, tight};
+use rig::script::{Step, quick, races, steps, steps_under_rules, tight};
 use rig::{replay, transcript};
 
 fn keeps_all_promises(config: Config, script: &[Step]) -> Result<(), TestCaseError> {
@@ -91,5 +93,21 @@ proptest! {
     #[test]
     fn any_script_keeps_all_promises_at_the_limits(config in tight(), script in steps(60)) {
         keeps_all_promises(config, &script)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(Runs {
+        cases: Runs::default().cases.max(10_000),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Runs::default()
+    })]
+
+    /// CANCEL, replies, parts, credit, losses and deadlines in every order: one answer each, and in
+    /// the end every worker has all its places back.
+    #[test]
+    fn ten_thousand_races_end_with_one_answer_each_and_no_place_lost(script in races(24)) {
+        keeps_all_promises(quick(), &script)?;
     }
 }

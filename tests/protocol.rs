@@ -18,8 +18,8 @@ use scale0::broker::{Action, Broker, Config, Event, PeerId};
 use scale0::limits::Limits;
 use scale0::protocol::scale0::{Header, HeaderError, Settings, command, flag};
 use scale0::protocol::{
-    self, Answer, Assignment, Dialect, Id, Name, Notice, Offer, Reading, Return, Status, Wants,
-    Word,
+    self, Allowance, Answer, Assignment, Dialect, Id, Name, Notice, Offer, Portion, Reading,
+    Return, Status, Wants, Word,
 };
 use scale0::time::Time;
 use scale0::wire::{Builder, Endpoint, Message, Piece, Properties, SocketType, push_property};
@@ -178,6 +178,12 @@ fn describe(reading: &Reading) -> String {
             out.push("cancel".to_owned());
             back(&mut out, way);
         }
+        Reading::Word(Word::Credit(credit)) => {
+            out.push("credit".to_owned());
+            back(&mut out, &credit.back);
+            let (messages, kib) = (credit.more.messages, credit.more.kib);
+            out.push(format!("messages={messages} kib={kib}"));
+        }
         Reading::Word(Word::Announce(announcement)) => {
             out.push(format!("announce dialect={}", word(announcement.dialect)));
             if !announcement.name.is_empty() {
@@ -189,6 +195,7 @@ fn describe(reading: &Reading) -> String {
                 None => "promise=habit".to_owned(),
             });
             out.extend(announcement.deep.then(|| "deep".to_owned()));
+            out.extend(announcement.credit.then(|| "credit".to_owned()));
             for offer in &announcement.offers {
                 out.push(format!(
                     "offer={}{}",
@@ -217,6 +224,7 @@ fn describe(reading: &Reading) -> String {
             out.push(format!("promise={}", ping.promise.as_millis()));
             out.extend(ping.capacity.map(|capacity| format!("capacity={capacity}")));
             out.extend(ping.capable.then(|| "capable".to_owned()));
+            out.extend(ping.credit.then(|| "credit".to_owned()));
         }
         Reading::Word(Word::NeedBroker(way)) => {
             out.push("need_broker".to_owned());
@@ -374,7 +382,17 @@ impl<'a> Item<'a> {
             "beat" => Notice::Beat {
                 promise: self.millis("promise"),
             },
-            "pong" => Notice::Pong(self.back()),
+            "pong" => Notice::Pong {
+                back: self.back(),
+                capable: self.has("capable"),
+            },
+            "credit" => Notice::Credit(Allowance {
+                token: self.id("token"),
+                more: Portion {
+                    messages: self.number("messages"),
+                    kib: self.number("kib"),
+                },
+            }),
             "config" => Notice::Config(Settings {
                 promise: self.millis("promise"),
                 broker: self.name("broker"),
@@ -536,6 +554,7 @@ fn back_of(reading: &Reading) -> Option<&Return> {
     match reading {
         Reading::Word(Word::Ask(ask)) => Some(&ask.back),
         Reading::Word(Word::Cancel(back) | Word::NeedBroker(back)) => Some(back),
+        Reading::Word(Word::Credit(credit)) => Some(&credit.back),
         Reading::Word(Word::Ping(ping)) => Some(&ping.back),
         Reading::Refused(refusal) => Some(&refusal.back),
         _ => None,
@@ -679,6 +698,9 @@ proptest! {
             Reading::Word(Word::Cancel(back) | Word::NeedBroker(back)) => {
                 (back.envelope, back.whole) = (longer(&back.envelope), true);
             }
+            Reading::Word(Word::Credit(credit)) => {
+                (credit.back.envelope, credit.back.whole) = (longer(&credit.back.envelope), true);
+            }
             Reading::Word(Word::Ping(ping)) => ping.back.envelope = longer(&ping.back.envelope),
             Reading::Refused(refusal) => refusal.back.envelope = longer(&refusal.back.envelope),
             _ => unreachable!(),
@@ -799,7 +821,17 @@ fn majordomo_is_silent_where_it_has_no_word() {
         assert_eq!(protocol::cancel(dialect, Id([1; 8]), put), None);
         for notice in [
             Notice::Config(config),
-            Notice::Pong(back.clone()),
+            Notice::Pong {
+                back: back.clone(),
+                capable: true,
+            },
+            Notice::Credit(Allowance {
+                token: Id([1; 8]),
+                more: Portion {
+                    messages: 1,
+                    kib: 1,
+                },
+            }),
             Notice::ChangeBroker {
                 back: back.clone(),
                 within: None,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use scale0::broker::{Access, Action, Broker, Config, Event, PeerId, Right, Rule, Who, Wildcard};
 use scale0::limits::Limits;
 use scale0::protocol::{
-    Announcement, Answer, Ask, Dialect, Id, Name, Offer, Ping, Reading, Refusal, Reply, Return,
-    Status, Wants, Word,
+    Announcement, Answer, Ask, Credit, Dialect, Id, Name, Offer, Ping, Portion, Reading, Refusal,
+    Reply, Return, Status, Wants, Word,
 };
 use scale0::security::User;
 use scale0::time::Time;
@@ -124,6 +124,7 @@ impl Model {
                 }),
                 1 => self.rules(bytes),
                 2 => self.open(peer, bytes.next()),
+                3 => self.credit(peer, bytes),
                 _ => self.handle(Event::Sign { peer }),
             },
         }
@@ -262,6 +263,7 @@ impl Model {
             capacity: if majordomo { 1 } else { u16::from(capacity) },
             promise: (!majordomo).then(|| Duration::from_millis(u64::from(promise) * 10)),
             deep: capacity == 4,
+            credit: set & 0x20 != 0 && !majordomo,
             offers,
         };
         self.hear(peer, Word::Announce(announcement));
@@ -305,8 +307,20 @@ impl Model {
                 promise: Duration::from_millis(u64::from(flags) * 10),
                 capacity: (flags & 2 != 0).then_some(u16::from(capacity % 5)),
                 capable: flags & 4 != 0,
+                credit: flags & 8 != 0,
             }),
         );
+    }
+
+    fn credit(&mut self, peer: PeerId, bytes: &mut Script<'_>) {
+        let back = numbered(Id([bytes.next() % 4; 8]));
+        let more = Portion {
+            messages: u16::from(bytes.next()),
+            kib: u32::from(bytes.next()),
+        };
+        if self.is_read(peer) {
+            self.hear(peer, Word::Credit(Credit { back, more }));
+        }
     }
 
     fn garbage(&mut self, peer: PeerId, kind: u8) {

@@ -23,9 +23,13 @@ pub fn run(data: &[u8]) {
     match protocol::read(message.clone(), kind, &limits) {
         Reading::Word(Word::Ask(ask)) => asked(&message, &ask, &limits),
         Reading::Word(Word::Cancel(back)) => returns(&message, &back),
+        Reading::Word(Word::Credit(credit)) => returns(&message, &credit.back),
         Reading::Word(Word::Ping(ping)) => {
             returns(&message, &ping.back);
-            let pong = Notice::Pong(ping.back.clone());
+            let pong = Notice::Pong {
+                back: ping.back.clone(),
+                capable: ping.capable,
+            };
             assert!(protocol::notify(ping.back.dialect, &pong, gather).is_some());
         }
         Reading::Word(Word::Announce(announcement)) => {

@@ -127,8 +127,14 @@ impl Broker {
         let deadline = now + ttl.min(self.config.max_ttl).max(Duration::from_millis(1));
         let wildcard = self.services.get(service).is_some_and(|s| s.wildcard);
         let asked = wildcard.then(|| Box::new(ask.service.clone()));
+        // Only a number names a stream.
+        let counted = ask.back.dialect == Dialect::Scale0
+            && ask.back.id != Id::ZERO
+            && !ask.back.whole
+            && !ask.wants.is_oneway()
+            && self.peer(id).is_some_and(|peer| peer.credit);
         let mut task = Task::new(ask, id, service, now, deadline);
-        task.asked = asked;
+        (task.asked, task.counted) = (asked, counted);
         let asker = task.asker.clone();
         self.held += task.cost;
         self.open += 1;
@@ -190,10 +196,14 @@ impl Broker {
         if back.id == Id::ZERO {
             return;
         }
-        let key = Key::of(back, 0);
-        if let Some(number) = self.peer(id).and_then(|peer| peer.tasks.get(&key).copied()) {
+        if let Some(number) = self.task_of(id, back) {
             self.give_up(number, Status::CANCELLED, "");
         }
+    }
+
+    /// A client's task by its number, which is not zero.
+    pub(super) fn task_of(&self, id: PeerId, back: &Return) -> Option<u32> {
+        self.peer(id)?.tasks.get(&Key::of(back, 0)).copied()
     }
 
     /// The client is gone: what waits is dropped, what runs is cancelled. One-way tasks are done

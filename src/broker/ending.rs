@@ -195,7 +195,9 @@ impl Broker {
         self.held -= size;
     }
 
+    /// What is kept of an attempt's reply.
     pub(super) fn drop_gathered(&mut self, number: u32) {
+        self.drop_parts(number);
         let Some(task) = self.tasks.get_mut(number) else {
             return;
         };

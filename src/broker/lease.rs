@@ -16,10 +16,11 @@ impl Broker {
             promise,
             capacity,
             capable,
+            credit,
         } = ping;
         let token = back.id;
         let enveloped = !back.envelope.is_empty();
-        self.tell(id, Dialect::Scale0, Notice::Pong(back));
+        self.tell(id, Dialect::Scale0, Notice::Pong { back, capable });
         // A worker's words carry no envelope. And behind a proxy others share the connection:
         // one client's promise must not be their end.
         if enveloped {
@@ -31,6 +32,9 @@ impl Broker {
         let stated = clamp_promise(promise);
         let changed = peer.promise != stated;
         peer.promise = stated;
+        if capable {
+            peer.credit = credit;
+        }
         let worker = peer.worker.as_deref_mut();
         let is_worker = worker.is_some();
         if let Some(worker) = worker
@@ -71,6 +75,7 @@ impl Broker {
         self.remove_worker(id, Leaving::Bye);
         if let Some(peer) = self.peer_mut(id) {
             peer.promise = Duration::ZERO;
+            peer.credit = false;
         }
     }
 

@@ -11,12 +11,15 @@
 //! 6. sizes never exceed [`Limits`](crate::limits::Limits);
 //! 7. no task is started a second time unless it may be;
 //! 8. no answer reaches a client that did not ask for it;
-//! 9. once there are rules ([`Access`]), no task comes from or goes to whom none of them allows it.
+//! 9. once there are rules ([`Access`]), no task comes from or goes to whom none of them allows it;
+//! 10. where credit is counted, no client gets more parts of a reply than it has given credit for,
+//!     and no worker waits for credit that its client has given.
 
 mod access;
 mod asking;
 mod choice;
 mod config;
+mod credit;
 mod deadline;
 mod draining;
 mod ejection;
@@ -176,10 +179,10 @@ pub enum Action {
         /// Whether to.
         on: bool,
     },
-    /// Much has been given to a worker at once: tell with [`Event::Full`] when little of it waits.
+    /// Much has been given to a worker or a client at once: tell with [`Event::Full`] when little of it waits.
     /// Until then it counts as full.
     Gauge {
-        /// The worker.
+        /// Whom.
         peer: PeerId,
     },
     /// Read no more from a connection for the time being, or read again.
@@ -380,6 +383,7 @@ impl Broker {
         match word {
             Word::Ask(ask) => self.asked(id, ask),
             Word::Cancel(back) => self.cancelled(id, &back),
+            Word::Credit(credit) => self.credited(id, &credit),
             Word::Announce(announcement) => self.announced(id, announcement),
             Word::Reply(reply) => self.replied(id, reply),
             Word::Ping(ping) => self.pinged(id, ping),
@@ -513,6 +517,9 @@ impl Broker {
             peer.full = full;
             peer.given = 0;
             self.settle(id.place);
+            if !full {
+                self.go_on(id);
+            }
         }
     }
 }

@@ -54,7 +54,11 @@ pub(super) struct Peer {
     pub(super) dead: bool,
     /// Too much waits to be written to it, for all that is known.
     pub(super) full: bool,
-    /// Bytes of tasks given to it since it was last known how much waits.
+    /// It gives credit for partial replies.
+    pub(super) credit: bool,
+    /// The task whose partial replies went on last when there was room again.
+    pub(super) served: u32,
+    /// Bytes of tasks, or of partial replies, given to it since it was last known how much waits.
     pub(super) given: usize,
     /// It is being closed: nothing more is said to it.
     pub(super) closing: bool,
@@ -79,6 +83,8 @@ impl Peer {
             hinted: None,
             dead: false,
             full: false,
+            credit: false,
+            served: u32::MAX,
             given: 0,
             closing: false,
         }

@@ -15,7 +15,8 @@ impl Broker {
     /// wants it.
     pub(super) fn may_refuse(&self, number: u32) -> bool {
         self.tasks.get(number).is_some_and(|task| {
-            let untouched = !task.streamed && task.gathered.is_none();
+            let parts = task.gathered.is_some() || task.has_parts();
+            let untouched = !task.streamed && !parts;
             untouched && task.asker.is_some() && task.body.is_some()
         })
     }
@@ -35,6 +36,7 @@ impl Broker {
             peer: id,
             service: name,
         });
+        self.drop_parts(number);
         let idle = self.take_from(id, number);
         if times < MOST_REFUSALS {
             self.park(number);

@@ -55,6 +55,7 @@ impl Broker {
         if (self.tasks.get(number)).is_some_and(|task| task.asker.is_some()) {
             self.judge_worker(number, Verdict::by(code));
         }
+        self.let_all_go(number);
         let body = match self.gather(number, &body) {
             Gathered::Nothing => Some(body),
             Gathered::Whole(whole) => Some(whole),
@@ -129,31 +130,20 @@ impl Broker {
         let Some(asker) = &task.asker else {
             return;
         };
+        let bytes = reply.body.payload();
         if asker.wants.is_oneway() {
             self.counters.oneway_parts += 1;
-            return;
+            return self.swallow(number, bytes);
         }
         self.counters.partials += 1;
-        if !asker.back.whole {
-            task.streamed = true;
-            let (peer, back) = (asker.peer, asker.back.clone());
-            let service = self.task_name(number);
-            self.drop_body(number);
-            let Reply {
-                code,
-                ms,
-                properties,
-                body,
-                ..
-            } = reply;
-            let answer = Answer::Reply {
-                code,
-                partial: true,
-                ms,
-                properties,
-                body,
-            };
-            return self.reach(peer, back, service, answer);
+        let back = &asker.back;
+        // Where a status is not seen, or answers are put together, it would be taken for a part.
+        let progress = reply.code == Status::PROGRESS.code();
+        if progress && (back.whole || back.dialect.is_majordomo()) {
+            return self.swallow(number, bytes);
+        }
+        if !back.whole {
+            return self.pass_on(number, reply);
         }
         let limits = &self.config.limits;
         let size = reply.body.wire().len();
@@ -166,6 +156,7 @@ impl Broker {
         let grown = task.gathered.as_ref().map_or(0, Builder::len) - before;
         task.cost += grown;
         self.held += grown;
+        self.swallow(number, bytes);
     }
 
     /// The partial replies gathered so far, and the final one behind them.

@@ -5,6 +5,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::PeerId;
+use super::credit::Flow;
 use super::deadline::Handle;
 use crate::protocol::{Ask, Id, Name, Return, Wants};
 use crate::table::Table;
@@ -48,6 +49,12 @@ pub(super) struct Task {
     pub(super) streamed: bool,
     /// Partial replies for a client that can take one answer only.
     pub(super) gathered: Option<Builder>,
+    /// The client gives credit for partial replies.
+    pub(super) counted: bool,
+    /// Its worker sends them by credit only.
+    pub(super) paced: bool,
+    /// Partial replies under way, from the first one or the first credit on.
+    pub(super) flow: Option<Box<Flow>>,
     /// Bytes it counts for in every bound.
     pub(super) cost: usize,
 }
@@ -132,7 +139,21 @@ impl Task {
             body: Some(ask.body),
             streamed: false,
             gathered: None,
+            counted: false,
+            paced: false,
+            flow: None,
         }
+    }
+
+    /// Whether a part of its reply waits to be sent.
+    pub(super) fn has_parts(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| !flow.is_empty())
+    }
+
+    pub(super) fn flow_mut(&mut self) -> &mut Flow {
+        let counted = self.counted;
+        self.flow
+            .get_or_insert_with(|| Box::new(Flow::new(counted)))
     }
 }
 

@@ -31,6 +31,7 @@ impl Broker {
         task.stage = Stage::Assigned(place);
         task.attempt += 1;
         task.given = now;
+        task.paced = worker.announcement.credit;
         service.in_flight += 1;
         worker.told = now;
         self.loads.push_back(&mut worker.tasks, number);

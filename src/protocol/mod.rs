@@ -4,6 +4,7 @@
 //! several dialects, for a proxy mixes its clients. Whatever a peer speaks becomes the same
 //! [`Word`], so any client reaches any worker. What a word means to the broker is not known here.
 
+mod credit;
 mod mdp01;
 mod mdp02;
 mod name;
@@ -13,6 +14,7 @@ pub mod scale0;
 mod status;
 mod zproto;
 
+pub use credit::{Allowance, Credit, Portion, Taken, Window};
 pub use name::{Name, NameError};
 pub(crate) use offer::some_time;
 pub use offer::{MAX_WEIGHT, NoPolicy, Offer, Policy};
@@ -102,6 +104,8 @@ pub enum Word {
     Ask(Ask),
     /// A client no longer wants it.
     Cancel(Return),
+    /// A client takes more parts of a reply.
+    Credit(Credit),
     /// A worker says what it does.
     Announce(Announcement),
     /// A worker answers.
@@ -170,6 +174,8 @@ pub struct Announcement {
     pub promise: Option<Duration>,
     /// It wants more tasks at once than others may hold.
     pub deep: bool,
+    /// It sends parts of replies only as far as it has credit.
+    pub credit: bool,
     /// The services; none means that it wants no more tasks.
     pub offers: Vec<Offer>,
 }
@@ -206,6 +212,8 @@ pub struct Ping {
     pub capacity: Option<u16>,
     /// It names capabilities: a client that understands unasked messages.
     pub capable: bool,
+    /// One of them: it gives credit for parts of replies.
+    pub credit: bool,
 }
 
 /// What [`read`] finds in a message.
@@ -381,7 +389,14 @@ pub enum Notice {
         promise: Duration,
     },
     /// The answer to a PING.
-    Pong(Return),
+    Pong {
+        /// The way back.
+        back: Return,
+        /// The PING named capabilities: the answer names ours.
+        capable: bool,
+    },
+    /// A worker may send more parts of a reply.
+    Credit(Allowance),
     /// Which other brokers there are.
     ChangeBroker {
         /// The way back, where it was asked for.
@@ -464,7 +479,8 @@ pub fn notify<R>(
         (
             _,
             Notice::Config(_)
-            | Notice::Pong(_)
+            | Notice::Pong { .. }
+            | Notice::Credit(_)
             | Notice::ChangeBroker { .. }
             | Notice::Error { .. },
         ) => None,
@@ -540,6 +556,7 @@ fn majordomo_ready(dialect: Dialect, service: &[u8]) -> Reading {
         capacity: 1,
         promise: None,
         deep: false,
+        credit: false,
         // RFC 7: "Workers are idempotent".
         offers: vec![Offer {
             service,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Notice, Offer, Ping, Reading,
-    Refusal, Reply, Return, Status, Wants, Word,
+    Announcement, Answer, Ask, Assignment, Credit, Dialect, Id, Name, Notice, Offer, Ping, Portion,
+    Reading, Refusal, Reply, Return, Status, Wants, Word,
 };
 use crate::limits::Limits;
 use crate::time::millis;
@@ -222,10 +222,44 @@ impl<'a> Header<'a> {
         self.flags & flag != 0
     }
 
+    /// Whether `Caps` has this word.
+    #[must_use]
+    pub fn is_capable_of(&self, word: &str) -> bool {
+        let caps = self.properties.find(CAPS).unwrap_or_default();
+        caps.split(|b| *b == b' ')
+            .any(|named| named == word.as_bytes())
+    }
+
+    /// What a CREDIT gives.
+    #[must_use]
+    pub fn portion(&self) -> Portion {
+        Portion {
+            messages: self.code,
+            kib: self.ms,
+        }
+    }
+
     fn promise(&self) -> Duration {
         Duration::from_millis(u64::from(self.ms))
     }
 }
+
+/// The frame of a CREDIT for the stream of this id.
+#[must_use]
+pub fn credit(id: Id, more: Portion) -> Vec<u8> {
+    let header = Header {
+        code: more.messages,
+        ms: more.kib,
+        id,
+        ..Header::of(command::CREDIT)
+    };
+    header.frame()
+}
+
+/// The property that names what its sender can do.
+pub const CAPS: &str = "Caps";
+/// In it: parts of replies go by credit.
+pub const CREDIT: &str = "credit";
 
 /// Reads a message that begins with an S0 header; its envelope has been taken off.
 pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> Reading {
@@ -289,11 +323,16 @@ pub(super) fn read(mut message: Message, envelope: Message, limits: &Limits) -> 
             back,
             promise: header.promise(),
             capacity: header.has(flag::CAP).then_some(header.code),
-            capable: header.properties.find("Caps").is_some(),
+            capable: header.properties.find(CAPS).is_some(),
+            credit: header.is_capable_of(CREDIT),
         })),
         command::PONG => Reading::Word(Word::Beat(Dialect::Scale0)),
         command::CANCEL => Reading::Word(Word::Cancel(back)),
         command::NEEDBROKER => Reading::Word(Word::NeedBroker(back)),
+        command::CREDIT => Reading::Word(Word::Credit(Credit {
+            back,
+            more: header.portion(),
+        })),
         command::BYE => Reading::Word(Word::Bye(Dialect::Scale0)),
         // Nor is one that can be read; the other two are a broker's own words.
         command::ERROR | command::CONFIG | command::CHANGEBROKER => Reading::Nothing,
@@ -401,13 +440,13 @@ fn announcement(
         }
         offers.push(offer);
     }
-    let caps = header.properties.find("Caps").unwrap_or_default();
     Ok(Announcement {
         dialect: Dialect::Scale0,
         name: Name::new(header.name),
         capacity: header.code,
         promise: Some(header.promise()),
-        deep: caps.split(|b| *b == b' ').any(|word| word == b"deep"),
+        deep: header.is_capable_of(DEEP),
+        credit: header.is_capable_of(CREDIT),
         offers,
     })
 }
@@ -565,13 +604,19 @@ pub(super) fn notify<R>(notice: &Notice, send: impl FnOnce(&[Piece<'_>]) -> R) -
             }
             .frame(),
         )]),
-        Notice::Pong(back) => {
+        Notice::Pong { back, capable } => {
+            let mut properties = Vec::new();
+            if *capable {
+                push_property(CAPS, OUR_CAPS, &mut properties);
+            }
             let header = Header {
                 id: back.id,
+                properties: Properties::trusted(&properties),
                 ..Header::of(command::PONG)
             };
             send(&[Piece::Parts(&back.envelope), Piece::Part(&header.frame())])
         }
+        Notice::Credit(allowance) => send(&[Piece::Part(&credit(allowance.token, allowance.more))]),
         Notice::Error { back, status, text } => with_text(back, &error(back, *status), text, send),
         Notice::Config(settings) => {
             let mut properties = Vec::new();
@@ -586,6 +631,7 @@ pub(super) fn notify<R>(notice: &Notice, send: impl FnOnce(&[Piece<'_>]) -> R) -
                 settings.max_frames.to_string().as_bytes(),
                 &mut properties,
             );
+            push_property(CAPS, OUR_CAPS, &mut properties);
             let header = Header {
                 code: Status::OK.code(),
                 ms: millis(settings.promise),
@@ -624,3 +670,6 @@ fn frames(endpoints: &[Endpoint]) -> Message {
 const FIXED: usize = 20;
 const VERSION: u8 = 1;
 const USER: &str = "User";
+const DEEP: &str = "deep";
+/// What the broker names in CONFIG, and in PONG to those who name theirs.
+const OUR_CAPS: &[u8] = b"credit deep";

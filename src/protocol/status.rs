@@ -9,6 +9,8 @@ pub struct Status {
 }
 
 impl Status {
+    /// A part of a reply that only shows how far the work has come.
+    pub const PROGRESS: Self = Self::new(102);
     /// Done.
     pub const OK: Self = Self::new(200);
     /// The broker has taken charge of a one-way task.

@@ -16,7 +16,7 @@ use super::reply::Reply;
 use super::speech::{self, Dialect};
 use crate::limits::Limits;
 use crate::net::{Clock, entropy};
-use crate::protocol::{Name, Wants};
+use crate::protocol::{Name, Portion, Taken, Wants};
 use crate::security::Security;
 use crate::wire::{Endpoint, EndpointError, Message, Properties, PropertyError, push_property};
 
@@ -170,7 +170,8 @@ impl Client {
         })
     }
 
-    /// Calls a service and waits for its answer. Partial replies are put in front of the final one.
+    /// Calls a service and waits for its answer. Partial replies are put in front of the final one,
+    /// those that only show progress aside.
     ///
     /// Dropping the future cancels the task.
     ///
@@ -257,7 +258,8 @@ impl Request {
         self
     }
 
-    /// Makes the call and waits for its answer. Partial replies are put in front of the final one.
+    /// Makes the call and waits for its answer. Partial replies are put in front of the final one,
+    /// those that only show progress aside.
     ///
     /// Dropping the future cancels the task.
     ///
@@ -304,6 +306,7 @@ impl Request {
                 answer,
                 gathered: Vec::new(),
                 size: 0,
+                taken: Taken::default(),
             })
             .await?;
         let reply = answered.await.map_err(|_| CallError::Closed)?;
@@ -311,7 +314,12 @@ impl Request {
         reply
     }
 
-    /// Makes the call and gives its replies as they come, the final one last.
+    /// Makes the call and gives its replies as they come, the final one last. Among them may be
+    /// some that only show progress ([`Reply::is_progress`]).
+    ///
+    /// The worker is never far ahead of whoever reads the stream: 16 replies or 1 MiB, whichever is
+    /// reached first, where broker and worker count credit as those of this crate do. Where they do
+    /// not, a stream that is not read ends with [`CallError::Overrun`].
     ///
     /// Dropping the stream cancels the task.
     ///
@@ -330,6 +338,7 @@ impl Request {
             call: Some(call),
             arrived,
             unread,
+            taken: Taken::default(),
         })
     }
 
@@ -389,6 +398,11 @@ impl Call {
     fn done(mut self) {
         self.done = true;
     }
+
+    /// More of the answer may come. After the final reply that goes nowhere.
+    fn credit(&self, more: Portion) {
+        let _ = self.commands.send(Command::Credit { id: self.id, more });
+    }
 }
 
 impl Drop for Call {
@@ -406,6 +420,7 @@ pub struct Stream {
     call: Option<Call>,
     arrived: mpsc::UnboundedReceiver<Result<Reply, CallError>>,
     unread: Arc<AtomicUsize>,
+    taken: Taken,
 }
 
 impl Stream {
@@ -428,6 +443,11 @@ impl Stream {
             Ok(reply) => {
                 self.unread
                     .fetch_sub(driver::cost(reply), Ordering::Relaxed);
+                if let Some(more) = self.taken.add(reply.body.payload())
+                    && let Some(call) = &self.call
+                {
+                    call.credit(more);
+                }
                 reply.is_final()
             }
             Err(_) => true,
@@ -469,6 +489,7 @@ mod tests {
             }),
             arrived,
             unread: Arc::default(),
+            taken: Taken::default(),
         };
         for (code, partial) in [(503, true), (200, true), (200, false)] {
             let reply = Reply {

@@ -17,7 +17,7 @@ use super::speech::{self, Dialect, Others, ToClient};
 use super::{HEARTBEAT, session_config};
 use crate::limits::Limits;
 use crate::net::{Backoff, Clock, Link, LinkError};
-use crate::protocol::{Status, Wants};
+use crate::protocol::{Portion, Status, Taken, Wants};
 use crate::security::{self, Security};
 use crate::session::{self, Heard};
 use crate::time::Time;
@@ -34,6 +34,11 @@ pub(super) enum Command {
     Cancel {
         id: u64,
     },
+    /// Parts of a call's answer were read.
+    Credit {
+        id: u64,
+        more: Portion,
+    },
 }
 
 /// Where a call's replies go.
@@ -44,6 +49,7 @@ pub(super) enum Sink {
         answer: oneshot::Sender<Result<Reply, CallError>>,
         gathered: Vec<Message>,
         size: usize,
+        taken: Taken,
     },
     /// Each as it comes, within a bound of bytes that are not read yet.
     Stream {
@@ -53,20 +59,44 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// Takes a partial reply; false if that is too much.
-    fn partial(&mut self, reply: Reply, limit: usize) -> bool {
+    /// Takes a partial reply; an error if that is too much. Tells what credit to give for it.
+    fn partial(
+        &mut self,
+        reply: Reply,
+        limits: &Limits,
+        counted: bool,
+    ) -> Result<Portion, Overrun> {
         let bytes = cost(&reply);
         match self {
-            Self::Whole { gathered, size, .. } => {
-                *size += bytes;
-                gathered.push(reply.body);
-                *size <= limit
+            Self::Whole {
+                gathered,
+                size,
+                taken,
+                ..
+            } => {
+                let more = taken.add(reply.body.payload()).unwrap_or_default();
+                if reply.code != Status::PROGRESS.code() {
+                    *size += bytes;
+                    gathered.push(reply.body);
+                }
+                let limit = limits.message;
+                let fits = *size <= limit;
+                fits.then_some(more).ok_or(Overrun { limit })
             }
             Self::Stream { replies, unread } => {
                 let before = unread.fetch_add(bytes, Ordering::Relaxed);
                 // Whoever does not listen any more has cancelled, and that is on its way to us.
                 let _ = replies.send(Ok(reply));
-                before + bytes <= limit
+                // A broker that keeps to our credit is a large message ahead of it at most, and
+                // so is a worker that does not.
+                let limit = if counted {
+                    limits.message.saturating_mul(2).saturating_add(AHEAD)
+                } else {
+                    limits.message
+                };
+                let fits = before + bytes <= limit;
+                // Credit is given when they are read.
+                fits.then(Portion::default).ok_or(Overrun { limit })
             }
         }
     }
@@ -92,6 +122,11 @@ impl Sink {
             }
         }
     }
+}
+
+/// More replies than may be kept.
+struct Overrun {
+    limit: usize,
 }
 
 /// What a peer's ERROR says, in words.
@@ -157,6 +192,7 @@ pub(super) async fn run(
         route: Route::new(endpoints, Backoff::new(seed)),
         link: None,
         old: None,
+        counted: [None; 2],
         next_number: 0,
         connecting: None,
         returning: false,
@@ -218,6 +254,8 @@ struct Driver {
     link: Option<(u32, Link)>,
     /// The one before, as long as calls on it have no answer.
     old: Option<(u32, Link)>,
+    /// The connections whose broker counts credit, the newest last.
+    counted: [Option<u32>; 2],
     next_number: u32,
     connecting: Option<Connecting>,
     /// The attempt is for the preferred endpoint, while another is in use.
@@ -297,9 +335,9 @@ impl Driver {
                     "connected"
                 );
                 self.trouble = None;
-                if self.follows {
-                    // A link that is new takes it.
-                    let _ = speech::hello(|pieces| link.send(pieces));
+                if !self.dialect.is_majordomo() {
+                    // Before all tasks. A link that breaks over it says so when it is read.
+                    let _ = speech::introduce(|pieces| link.send(pieces));
                 }
                 self.leaving = false;
                 self.next_number += 1;
@@ -391,21 +429,37 @@ impl Driver {
                     self.cancel_on(number, id);
                 }
             }
+            Command::Credit { id, more } => self.credit(id, more),
+        }
+    }
+
+    /// Tells the broker that more parts of a call's answer may come, if it wants to know.
+    fn credit(&mut self, id: u64, more: Portion) {
+        let link = self.ledger.link_of(id);
+        let counted = |number: &u32| self.counted.contains(&Some(*number));
+        let Some(number) = link.filter(counted).filter(|_| more != Portion::default()) else {
+            return;
+        };
+        let which = self.which(number);
+        if let Some((_, link)) = self.place(which) {
+            // A link that breaks over it says so when it is read.
+            let _ = speech::credit(id, more, |pieces| link.send(pieces));
+        }
+    }
+
+    fn which(&self, number: u32) -> Which {
+        let current = self.link.as_ref().map(|(current, _)| *current);
+        if current == Some(number) {
+            Which::Current
+        } else {
+            Which::Old
         }
     }
 
     /// Tells the broker that nobody waits for a task any more. Where that cannot be said, the
     /// connection goes: its late answer would be taken for the next call's.
     fn cancel_on(&mut self, number: u32, id: u64) {
-        let which = if self
-            .link
-            .as_ref()
-            .is_some_and(|(current, _)| *current == number)
-        {
-            Which::Current
-        } else {
-            Which::Old
-        };
+        let which = self.which(number);
         let dialect = self.dialect;
         let Some((_, link)) = self.place(which) else {
             return;
@@ -534,7 +588,16 @@ impl Driver {
                     }
                 }
             }
-            ToClient::Nothing => {}
+            ToClient::Pong { credit: true } => {
+                if let Some((number, _)) = self.place(which) {
+                    let number = Some(*number);
+                    if !self.counted.contains(&number) {
+                        let [_, last] = self.counted;
+                        self.counted = [last, number];
+                    }
+                }
+            }
+            ToClient::Pong { .. } | ToClient::Nothing => {}
         }
     }
 
@@ -589,16 +652,20 @@ impl Driver {
     }
 
     fn partial(&mut self, id: u64, reply: Reply) {
-        let limit = self.limits.message;
+        let counted = (self.ledger.link_of(id)).is_some_and(|n| self.counted.contains(&Some(n)));
         let Some(sink) = self.ledger.partial(id) else {
             return;
         };
-        if !sink.partial(reply, limit)
-            && let Some(Ended { who, sent, .. }) = self.ledger.end(id)
-        {
-            who.finish(Err(CallError::Overrun { limit }));
-            if let Some(number) = sent {
-                self.cancel_on(number, id);
+        match sink.partial(reply, &self.limits, counted) {
+            Ok(more) => self.credit(id, more),
+            Err(Overrun { limit }) => {
+                let Some(Ended { who, sent, .. }) = self.ledger.end(id) else {
+                    return;
+                };
+                who.finish(Err(CallError::Overrun { limit }));
+                if let Some(number) = sent {
+                    self.cancel_on(number, id);
+                }
             }
         }
     }
@@ -657,6 +724,8 @@ impl Driver {
     }
 }
 
+/// What a stream may have unread besides two large messages.
+const AHEAD: usize = 4 << 20;
 /// Commands taken in one go.
 const BATCH: usize = 256;
 /// The most that waits to be written before calls wait instead.

@@ -126,6 +126,11 @@ impl<S> Ledger<S> {
         Some(&mut call.who)
     }
 
+    /// The connection that a call is under way on.
+    pub(super) fn link_of(&self, id: u64) -> Option<u32> {
+        self.calls.get(&id)?.sent
+    }
+
     /// Who waits for a call's final answer; it is done.
     pub(super) fn finish(&mut self, id: u64) -> Option<S> {
         self.calls.get(&id).filter(|call| call.sent.is_some())?;

@@ -23,6 +23,7 @@ mod client;
 mod driver;
 mod error;
 mod ledger;
+mod pace;
 mod reply;
 mod route;
 mod speech;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::protocol::Status;
 use crate::wire::{Message, Properties};
 
 /// A worker's answer, or one part of it.
@@ -22,7 +23,13 @@ impl Reply {
         !self.partial
     }
 
-    /// 200 and up as in HTTP.
+    /// Whether it only shows how far the work has come (status 102), and is no part of the answer.
+    #[must_use]
+    pub fn is_progress(&self) -> bool {
+        self.partial && self.code == Status::PROGRESS.code()
+    }
+
+    /// 200 and up as in HTTP; 102 for progress.
     #[must_use]
     pub fn code(&self) -> u16 {
         self.code

@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(tried(3), ["tcp://h1:1", "tcp://h2:1", "tcp://h1:1"]);
         route.moved(Time::ZERO);
         assert_eq!(host(&route), "tcp://h1:1");
-        let mut alone = super::tests::route(1);
+        let mut alone = tests::route(1);
         assert!(alone.other().is_none() && !alone.has_other());
     }
 

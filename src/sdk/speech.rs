@@ -8,8 +8,8 @@ use super::error::CallError;
 use super::ledger::Question;
 use super::reply::Reply;
 use crate::limits::Limits;
-use crate::protocol::scale0::{Header, command, flag};
-use crate::protocol::{Id, Name, Status, Wants};
+use crate::protocol::scale0::{self, CAPS, CREDIT, Header, command, flag};
+use crate::protocol::{Id, Name, Portion, Status, Wants};
 use crate::time::millis;
 use crate::wire::{Endpoint, Message, Piece, Properties, PropertyError, push_property};
 
@@ -64,6 +64,11 @@ pub(super) enum ToClient {
     },
     /// Which other brokers there are.
     ChangeBroker(Others),
+    /// The broker's answer to our introduction.
+    Pong {
+        /// It counts credit.
+        credit: bool,
+    },
     /// Nothing that matters.
     Nothing,
 }
@@ -73,6 +78,8 @@ pub(super) enum ToClient {
 pub(super) enum ToWorker {
     Task(Job),
     Cancel(Bytes),
+    /// More parts of a task's reply may be sent.
+    Credit(Bytes, Portion),
     /// A sign of life.
     Beat,
     /// The answer to the PING of this number.
@@ -81,8 +88,14 @@ pub(super) enum ToWorker {
     Ping(Id),
     /// The broker does not know us.
     Unknown,
-    /// The broker's own promise, and others that do its work.
-    Config(Duration, Others),
+    Config {
+        /// The broker's own promise.
+        promise: Duration,
+        /// It counts credit.
+        credit: bool,
+        /// Others that do its work.
+        others: Others,
+    },
     /// Which other brokers there are.
     ChangeBroker(Others),
     Refused {
@@ -231,6 +244,30 @@ pub(super) fn cancel<R>(
     })
 }
 
+/// A client's first word in S0/1: what it can do, so that the broker knows before it has tasks,
+/// and that it understands what it did not ask for.
+pub(super) fn introduce<R>(send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    let caps = caps();
+    let header = Header {
+        properties: Properties::trusted(&caps),
+        ..Header::of(command::PING)
+    };
+    send(&[Piece::Part(&header.frame())])
+}
+
+/// A client takes more parts of a reply, in S0/1.
+pub(super) fn credit<R>(id: u64, more: Portion, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
+    let frame = scale0::credit(Id(id.to_be_bytes()), more);
+    send(&[Piece::Part(&frame)])
+}
+
+/// What clients and workers can do.
+fn caps() -> Vec<u8> {
+    let mut caps = Vec::new();
+    push_property(CAPS, CREDIT.as_bytes(), &mut caps);
+    caps
+}
+
 /// What a message says to a client.
 pub(super) fn hear_as_client(dialect: Dialect, mut message: Message, limits: &Limits) -> ToClient {
     if dialect == Dialect::Scale0 {
@@ -300,6 +337,9 @@ fn hear_scale0_as_client(mut message: Message, limits: &Limits) -> ToClient {
             text: text_of(&message),
         },
         command::CHANGEBROKER => ToClient::ChangeBroker(others_of(header.code, &message)),
+        command::PONG => ToClient::Pong {
+            credit: header.is_capable_of(CREDIT),
+        },
         _ => ToClient::Nothing,
     }
 }
@@ -315,17 +355,6 @@ fn others_of(code: u16, message: &Message) -> Others {
     }
 }
 
-/// A client says that it understands what it did not ask for.
-pub(super) fn hello<R>(send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
-    let mut caps = Vec::new();
-    push_property("Caps", b"", &mut caps);
-    let header = Header {
-        properties: Properties::trusted(&caps),
-        ..Header::of(command::PING)
-    };
-    send(&[Piece::Part(&header.frame())])
-}
-
 /// The text in an ERROR's first body frame.
 fn text_of(message: &Message) -> String {
     String::from_utf8_lossy(message.parts().nth(1).unwrap_or_default()).into_owned()
@@ -338,10 +367,12 @@ pub(super) fn announce<R>(
     send: impl FnOnce(&[Piece<'_>]) -> R,
 ) -> R {
     if dialect == Dialect::Scale0 {
+        let caps = caps();
         let header = Header {
             code: presence.capacity,
             ms: millis(presence.promise),
             name: presence.name.as_bytes(),
+            properties: Properties::trusted(&caps),
             ..Header::of(command::CONNECT)
         };
         let offers = Message::new(&presence.offers);
@@ -555,7 +586,12 @@ fn hear_scale0_as_worker(mut message: Message, limits: &Limits) -> ToWorker {
         }
         command::CANCEL => ToWorker::Cancel(Bytes::copy_from_slice(&header.id.0)),
         command::CONNECT => ToWorker::Unknown,
-        command::CONFIG => ToWorker::Config(ms, others_of(header.code, &message)),
+        command::CREDIT => ToWorker::Credit(Bytes::copy_from_slice(&header.id.0), header.portion()),
+        command::CONFIG => ToWorker::Config {
+            promise: ms,
+            credit: header.is_capable_of(CREDIT),
+            others: others_of(header.code, &message),
+        },
         command::CHANGEBROKER => ToWorker::ChangeBroker(others_of(header.code, &message)),
         command::PING => ToWorker::Ping(header.id),
         command::PONG => ToWorker::Pong(header.id),

@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{BuildError, Failure};
+use super::pace::Pace;
 use super::reply::Outcome;
 use super::route::Route;
 use super::speech::{self, Job, Others, Presence, ToWorker};
 use super::worker::{Part, Service, Task, WorkerBuilder};
 use super::{HEARTBEAT, session_config};
 use crate::net::{Backoff, Clock, Link, LinkError, entropy};
-use crate::protocol::{Id, Name};
+use crate::protocol::{Id, Name, Status};
 use crate::security::Security;
 use crate::session::{self, Heard};
 use crate::time::{Time, earliest};
@@ -145,7 +146,7 @@ struct Shift<'a> {
     running: JoinSet<Result<Outcome, Failure>>,
     /// The tokens of the tasks that run.
     tokens: HashMap<RunId, Bytes>,
-    aborts: HashMap<Bytes, AbortHandle>,
+    begun: HashMap<Bytes, Begun>,
     /// Partial replies, each with its task's token.
     partials: (mpsc::Sender<Part>, mpsc::Receiver<Part>),
     /// Partial replies for a dialect that knows none.
@@ -154,6 +155,8 @@ struct Shift<'a> {
     told: Time,
     /// The broker's own promise.
     promise: Duration,
+    /// The broker counts credit.
+    credit: bool,
     /// The attempt to reach the preferred endpoint, or another one.
     returning: Option<AbortOnDropHandle<Result<Link, LinkError>>>,
     /// The broker sends us away: when to try another endpoint.
@@ -161,6 +164,13 @@ struct Shift<'a> {
     parting: Option<Parting>,
     /// The broker has said ERROR.
     refused: bool,
+}
+
+/// A task whose handler runs.
+struct Begun {
+    abort: AbortHandle,
+    /// How fast its parts may go; none if they may go as they come.
+    pace: Option<Arc<Pace>>,
 }
 
 /// No more tasks are wanted on this connection.
@@ -181,11 +191,12 @@ impl<'a> Shift<'a> {
             link,
             running: JoinSet::new(),
             tokens: HashMap::new(),
-            aborts: HashMap::new(),
+            begun: HashMap::new(),
             partials: mpsc::channel(PARTIALS),
             gathered: HashMap::new(),
             told: now,
             promise: BROKER_PROMISE,
+            credit: false,
             returning: None,
             leaving: None,
             parting: None,
@@ -211,7 +222,7 @@ impl<'a> Shift<'a> {
             let went_on = tokio::select! {
                 heard = self.link.heard(full) => self.hear(heard),
                 Some(done) = self.running.join_next_with_id(), if room => self.finished(done),
-                Some((token, body)) = self.partials.1.recv(), if room => self.partial(token, body),
+                Some(part) = self.partials.1.recv(), if room => self.partial(part),
                 () = stop.cancelled(), if !stopping => self.part(None),
                 link = joined(&mut self.returning) => {
                     self.returning = None;
@@ -281,8 +292,15 @@ impl<'a> Shift<'a> {
         match speech::hear_as_worker(dialect, message, &self.station.settings.limits) {
             ToWorker::Task(job) => self.begin(job),
             ToWorker::Cancel(token) => {
-                if let Some(abort) = self.aborts.get(&token) {
-                    abort.abort();
+                if let Some(begun) = self.begun.get(&token) {
+                    begun.abort.abort();
+                }
+                Ok(())
+            }
+            ToWorker::Credit(token, more) => {
+                let begun = self.begun.get(&token);
+                if let Some(pace) = begun.and_then(|begun| begun.pace.as_ref()) {
+                    pace.widen(more);
                 }
                 Ok(())
             }
@@ -300,7 +318,12 @@ impl<'a> Shift<'a> {
                 }
                 Ok(())
             }
-            ToWorker::Config(promise, Others { endpoints, .. }) => {
+            ToWorker::Config {
+                promise,
+                credit,
+                others: Others { endpoints, .. },
+            } => {
+                self.credit = credit;
                 if !promise.is_zero() {
                     self.promise = promise;
                 }
@@ -349,18 +372,20 @@ impl<'a> Shift<'a> {
         };
         let clock = self.station.clock;
         let token = job.token.clone();
+        let pace = self.credit.then(|| Arc::new(Pace::new()));
         let task = Task {
             service: job.service.clone().unwrap_or_else(|| name.clone()),
             deadline: job.ttl.map(|ttl| clock.now() + ttl),
             clock,
             job,
             partials: self.partials.0.clone(),
+            pace: pace.clone(),
         };
         let handler = Arc::clone(&service.handler);
         // Called in there, so that whatever panics is the task and not the worker.
         let abort = self.running.spawn(async move { handler(task).await });
         self.tokens.insert(abort.id(), token.clone());
-        self.aborts.insert(token, abort);
+        self.begun.insert(token, Begun { abort, pace });
         Ok(())
     }
 
@@ -381,13 +406,13 @@ impl<'a> Shift<'a> {
             Err(error) => (error.id(), 500, Message::from("the handler panicked")),
         };
         // What it sent ahead goes ahead.
-        while let Ok((token, body)) = self.partials.1.try_recv() {
-            self.partial(token, body)?;
+        while let Ok(part) = self.partials.1.try_recv() {
+            self.partial(part)?;
         }
         let Some(token) = self.tokens.remove(&run) else {
             return Ok(());
         };
-        self.aborts.remove(&token);
+        self.begun.remove(&token);
         let body = match self.gathered.remove(&token) {
             Some(mut builder) => {
                 builder.parts(&body);
@@ -407,15 +432,19 @@ impl<'a> Shift<'a> {
         self.reply(&token, code, false, body)
     }
 
-    fn partial(&mut self, token: Bytes, body: Message) -> Result<(), Lost> {
-        if !self.aborts.contains_key(&token) {
+    fn partial(&mut self, part: Part) -> Result<(), Lost> {
+        let Part { token, code, body } = part;
+        let majordomo = self.station.settings.dialect.is_majordomo();
+        // Without a status progress would be taken for a part of the answer.
+        let lost = majordomo && code == Status::PROGRESS.code();
+        if lost || !self.begun.contains_key(&token) {
             return Ok(());
         }
         if self.station.settings.dialect == speech::Dialect::Mdp01 {
             self.gathered.entry(token).or_default().parts(&body);
             return Ok(());
         }
-        self.reply(&token, 200, true, body)
+        self.reply(&token, code, true, body)
     }
 
     /// Sends a reply. One that is more than a broker takes would cost the connection: its client
@@ -447,7 +476,7 @@ impl<'a> Shift<'a> {
         let Some((bytes, parts)) = sent.map_err(|_| Lost)? else {
             return Ok(());
         };
-        if let Some(abort) = self.aborts.remove(token) {
+        if let Some(Begun { abort, .. }) = self.begun.remove(token) {
             self.tokens.remove(&abort.id());
             abort.abort();
         }

@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BuildError, Failure};
+use super::pace::Pace;
 use super::reply::Outcome;
 use super::speech::{Dialect, Job};
 use super::station::Station;
 use crate::limits::Limits;
 use crate::net::Clock;
-use crate::protocol::Name;
+use crate::protocol::{Name, Status};
 use crate::security::Security;
 use crate::time::Time;
 use crate::wire::{Endpoint, EndpointError, Message, Properties};
@@ -30,6 +31,8 @@ pub struct Task {
     pub(super) clock: Clock,
     pub(super) job: Job,
     pub(super) partials: mpsc::Sender<Part>,
+    /// How fast parts may go; none if they may go as they come.
+    pub(super) pace: Option<Arc<Pace>>,
 }
 
 impl Task {
@@ -88,21 +91,68 @@ impl Task {
         Properties::trusted(&self.job.properties).find(name)
     }
 
-    /// Sends a part of the reply ahead of the rest. Waits while earlier parts of any task of this
-    /// worker wait to be written. After it the broker will not give the task to another worker.
+    /// Sends a part of the reply ahead of the rest. Waits while the client does not take more (a
+    /// scale0 broker tells), and while earlier parts of any task of this worker wait to be written.
+    /// After it the broker will not give the task to another worker.
     ///
     /// Cancel safe: the part is sent whole or not at all.
     pub async fn partial(&self, body: impl Into<Message>) {
+        let body = body.into();
+        let ticket = match &self.pace {
+            Some(pace) => Some(pace.ticket(body.payload()).await),
+            None => None,
+        };
         // If the connection is gone, so is this task, at its next await.
-        let _ = self
+        if let Ok(permit) = self.partials.reserve().await {
+            permit.send(self.part(Status::OK, body));
+            if let Some(ticket) = ticket {
+                ticket.punch();
+            }
+        }
+    }
+
+    /// Shows the client how far the work has come, in whatever words the two have agreed on; it is
+    /// no part of the answer. Does not wait: where the client does not keep up, what it has missed
+    /// is left out. After it the broker will not give the task to another worker.
+    ///
+    /// Clients that call by REQ or a Majordomo dialect do not see it.
+    pub fn progress(&self, body: impl Into<Message>) {
+        let body = body.into();
+        let ticket = match &self.pace {
+            Some(pace) => match pace.try_ticket(body.payload()) {
+                Some(ticket) => Some(ticket),
+                None => return,
+            },
+            None => None,
+        };
+        if self
             .partials
-            .send((self.job.token.clone(), body.into()))
-            .await;
+            .try_send(self.part(Status::PROGRESS, body))
+            .is_ok()
+            && let Some(ticket) = ticket
+        {
+            ticket.punch();
+        }
+    }
+
+    fn part(&self, status: Status, body: Message) -> Part {
+        Part {
+            token: self.job.token.clone(),
+            code: status.code(),
+            body,
+        }
     }
 }
 
-/// A partial reply and the token of its task.
-pub(super) type Part = (Bytes, Message);
+/// A partial reply.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Names its task.
+    pub(super) token: Bytes,
+    pub(super) code: u16,
+    pub(super) body: Message,
+}
+
 pub(super) type Handling = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 pub(super) type Handler = Arc<dyn Fn(Task) -> Handling + Send + Sync>;
 

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use scale0::broker::{Action, Config, Event, Fact, PeerId};
-use scale0::protocol::{Answer, Dialect, Name, Reading, Status, Word};
+use scale0::protocol::{Allowance, Answer, Dialect, Name, Notice, Portion, Reading, Status, Word};
 use scale0::time::Time;
 use scale0::wire::Message;
 
 use crate::rig::checker::{Broken, Checker, Promise};
-use crate::rig::talk::{Talk, brief, keyed, majordomo, numbered, offers, oneway, repeatable, task};
+use crate::rig::talk::{
+    Talk, brief, counting, keyed, majordomo, numbered, offers, oneway, repeatable, task,
+};
 use crate::rig::{Turn, replay};
 
 /// A history with something of everything.
@@ -60,7 +62,14 @@ fn judge(config: &Config, turns: &[Turn]) -> Result<(), Broken> {
 
 /// Every place where `falsify` finds something to do must be told as that promise's violation.
 fn caught(promise: Promise, falsify: impl Fn(&mut [Turn], usize, usize) -> bool) {
-    let (config, honest) = history();
+    caught_in(history(), promise, falsify);
+}
+
+fn caught_in(
+    (config, honest): (Config, Vec<Turn>),
+    promise: Promise,
+    falsify: impl Fn(&mut [Turn], usize, usize) -> bool,
+) {
     assert_eq!(judge(&config, &honest), Ok(()));
     let mut places = 0;
     for index in 0..honest.len() {
@@ -92,6 +101,38 @@ fn caught_in_actions(promise: Promise, falsify: impl Fn(&Action) -> Option<Vec<A
         actions.splice(action..=action, instead);
         true
     });
+}
+
+/// A history of two streams: a client and a worker that count, and a client that reads nothing for
+/// a while.
+fn streams() -> (Config, Vec<Turn>) {
+    let mut t = Talk::new();
+    t.announces("wes", counting("echo", 2));
+    t.counts("ann");
+    t.asks("ann", numbered(1, "one", "echo"));
+    t.bursts("wes", "one", 20, "part");
+    t.credits("ann", 1, 12, 0);
+    t.credits("ann", 1, 30, 0);
+    t.bursts("wes", "one", 40, "part");
+    t.asks("bob", task("two", "echo"));
+    t.bursts("wes", "two", 8, "more");
+    t.full("bob", true);
+    t.bursts("wes", "two", 12, "more");
+    t.full("bob", false);
+    t.bursts("wes", "two", 10, "more");
+    t.replies("wes", "two", "end");
+    t.replies("wes", "one", "end");
+    t.into_history()
+}
+
+fn is_part(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Answer {
+            answer: Answer::Reply { partial: true, .. },
+            ..
+        }
+    )
 }
 
 fn is_announcement(event: &Event) -> bool {
@@ -700,5 +741,93 @@ fn turns_a_task_that_overtakes_an_earlier_one_of_its_client_is_seen() {
         };
         std::mem::swap(&mut first.body, &mut second.body);
         true
+    });
+}
+
+#[test]
+fn credit_a_part_that_is_kept_back_for_nothing_is_seen() {
+    caught_in(streams(), Promise::Credit, |turns, index, action| {
+        let turn = &mut turns[index];
+        // The last of a turn: another one in its place would be somebody else's body.
+        let last = turn.actions.iter().rposition(is_part) == Some(action);
+        if last {
+            turn.actions.remove(action);
+        }
+        last
+    });
+}
+
+#[test]
+fn credit_a_part_that_goes_without_is_seen() {
+    let (_, honest) = streams();
+    let any = honest.iter().flat_map(|turn| &turn.actions);
+    let any: Vec<Action> = any.filter(|action| is_part(action)).cloned().collect();
+    caught_in(streams(), Promise::Credit, |turns, index, action| {
+        let turn = &mut turns[index];
+        let kept = matches!(&turn.event, Event::Heard {
+            reading: Reading::Word(Word::Reply(reply)), ..
+        } if reply.partial && !turn.actions.iter().any(is_part));
+        // The bodies of a stream are all alike: any part of ann's is the next, or else of bob's.
+        let Event::Heard {
+            reading: Reading::Word(Word::Reply(reply)),
+            ..
+        } = &turn.event
+        else {
+            return false;
+        };
+        let same = |part: &&Action| matches!(part, Action::Answer { answer: Answer::Reply { body, .. }, .. } if *body == reply.body);
+        if kept && action == 0 {
+            turn.actions.extend(any.iter().find(same).cloned());
+        }
+        kept && action == 0
+    });
+}
+
+fn caught_in_allowances(falsify: impl Fn(&mut Allowance)) {
+    caught_in(
+        streams(),
+        Promise::Credit,
+        |turns, index, action| match turns[index].actions.get_mut(action) {
+            Some(Action::Tell {
+                notice: Notice::Credit(allowance),
+                ..
+            }) => {
+                falsify(allowance);
+                true
+            }
+            _ => false,
+        },
+    );
+}
+
+#[test]
+fn credit_more_than_there_is_room_for_is_seen() {
+    caught_in_allowances(|allowance| allowance.more.messages += 40);
+    caught_in_allowances(|allowance| allowance.more.kib += 1024);
+}
+
+#[test]
+fn credit_none_or_for_nothing_is_seen() {
+    caught_in_allowances(|allowance| allowance.more = Portion::default());
+    caught_in_allowances(|allowance| allowance.token.0[7] ^= 1);
+}
+
+#[test]
+fn credit_a_worker_that_is_left_without_is_seen() {
+    caught_in(streams(), Promise::Credit, |turns, index, action| {
+        let turn = &mut turns[index];
+        let told = turn.actions.get(action).is_some_and(|action| {
+            matches!(
+                action,
+                Action::Tell {
+                    notice: Notice::Credit(_),
+                    ..
+                }
+            )
+        });
+        if told {
+            turn.actions.remove(action);
+        }
+        told
     });
 }

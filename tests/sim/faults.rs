@@ -384,7 +384,7 @@ impl Liar {
             Action::Tell { notice, .. } => {
                 let dropped = match notice {
                     Notice::Config(_) => self.fault == Fault::SendsNoConfig,
-                    Notice::Pong(_) => self.fault == Fault::SendsNoPong,
+                    Notice::Pong { .. } => self.fault == Fault::SendsNoPong,
                     Notice::Beat { .. } => self.fault == Fault::SendsNoBeats,
                     _ => false,
                 };

@@ -1,7 +1,7 @@
 //! `scale0 call`
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -78,17 +78,26 @@ async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outc
     }
     let mut replies = request.stream().await?;
     while let Some(reply) = replies.next().await {
-        let mut lines = Vec::new();
-        for part in reply?.body().parts() {
-            lines.extend_from_slice(part);
-            // A line for each part, but no second line end behind one that is there.
-            if !part.ends_with(b"\n") {
-                lines.push(b'\n');
-            }
+        let reply = reply?;
+        if !reply.is_progress() {
+            print(lines(reply.body()))?;
+        } else if arguments.progress {
+            std::io::stderr().write_all(&lines(reply.body()))?;
         }
-        print(lines)?;
     }
     Ok(())
+}
+
+/// A line for each part, but no second line end behind one that is there.
+fn lines(body: &Message) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for part in body.parts() {
+        lines.extend_from_slice(part);
+        if !part.ends_with(b"\n") {
+            lines.push(b'\n');
+        }
+    }
+    lines
 }
 
 /// Calls again and again, and tells how fast that was.

@@ -194,6 +194,9 @@ pub(crate) struct CallArguments {
     /// Only hand the task over: done when the broker has taken charge of it; its result is dropped
     #[arg(long)]
     pub(crate) oneway: bool,
+    /// Show on stderr what the worker says of its progress
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) progress: bool,
     /// Call so many times, and print rate and latency instead of replies
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,

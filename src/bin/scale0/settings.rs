@@ -121,9 +121,14 @@ pub(crate) struct Settings {
     /// What may wait to be written to one peer [default: 32MiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_outbox: Option<Size>,
-    /// A worker with more than this waiting to be written to it gets no task [default: 4MiB]
+    /// A worker with more than this waiting to be written to it gets no task, and a client no part
+    /// of a reply [default: 4MiB]
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) max_worker_outbox: Option<Size>,
+    /// Parts of a reply that wait for their client to take them, if their worker does not count
+    /// credit [default: 1MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_ahead: Option<Size>,
     /// Tasks waiting for one service [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_queue_tasks: Option<Count>,
@@ -221,7 +226,7 @@ impl Settings {
     pub(crate) fn over(self, under: Self) -> Self {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
             mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
-            max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox
+            max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox max_ahead
             max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
     }
@@ -347,6 +352,7 @@ impl Settings {
         set(&mut limits.held, bytes(self.max_bytes));
         set(&mut limits.outbox, bytes(self.max_outbox));
         set(&mut limits.worker_outbox, bytes(self.max_worker_outbox));
+        set(&mut limits.ahead, bytes(self.max_ahead));
         set(&mut limits.queue_tasks, count(self.max_queue_tasks));
         set(&mut limits.queue_bytes, bytes(self.max_queue_bytes));
         set(&mut limits.client_tasks, count(self.max_client_tasks));

@@ -1,14 +1,14 @@
 //! A model of the broker's promises that knows nothing of how they are kept. It is told every
 //! turn, event and actions, and reports the first broken promise as a value.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use scale0::broker::{Access, Action, Config, Event, Fact, Overflow, PeerId, Right, Snapshot};
 use scale0::protocol::{
-    Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Notice, Offer, Reading, Reply,
-    Return, Status, Wants, Word,
+    Allowance, Announcement, Answer, Ask, Assignment, Dialect, Id, Name, Notice, Offer, Reading,
+    Reply, Return, Status, Wants, Word,
 };
 use scale0::security::User;
 use scale0::time::Time;
@@ -29,6 +29,7 @@ pub(crate) enum Promise {
     OneStart,
     RightClient,
     Rights,
+    Credit,
     /// A client's tasks in their order, what is important first.
     Turns,
     /// No idle hands, balanced books, no surprises.
@@ -69,6 +70,8 @@ struct Peer {
     held: bool,
     watched: bool,
     full: bool,
+    /// It counts credit, as a client.
+    credit: bool,
     worker: Option<Worker>,
     /// The newest announcement, until it is applied.
     stated: Option<Announcement>,
@@ -82,6 +85,7 @@ struct Worker {
     capacity: usize,
     offers: Vec<Offer>,
     deep: bool,
+    credit: bool,
     suspect: bool,
     /// It was told to go elsewhere, and has offered nothing since.
     sent_away: bool,
@@ -121,6 +125,16 @@ struct Task {
     /// A part of the reply has reached the client.
     streamed: bool,
     gathered: Vec<Message>,
+    /// Parts that the client has not been sent.
+    parts: VecDeque<Reply>,
+    /// What the client still takes, if it counts.
+    window: Option<Window>,
+    /// What the worker still has, if it counts.
+    up: Option<Window>,
+    /// It has sent something beyond that.
+    beyond: bool,
+    /// It has sent something.
+    begun: bool,
     /// It has its final answer, or nobody to give it to.
     done: bool,
     /// No rule allowed it when it came.
@@ -130,6 +144,40 @@ struct Task {
     told: bool,
     /// Somebody offered its service when it came.
     welcome: bool,
+}
+
+/// Messages and bytes of bodies; below zero is owed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Window {
+    messages: i64,
+    bytes: i64,
+}
+
+impl Window {
+    /// As `spec/scale0.md` has it.
+    const INITIAL: Self = Self {
+        messages: 16,
+        bytes: 1_048_576,
+    };
+    /// What a worker is told at most.
+    const MOST: Self = Self {
+        messages: 1024,
+        bytes: 4_194_304,
+    };
+
+    fn is_open(self) -> bool {
+        self.messages > 0 && self.bytes > 0
+    }
+
+    fn take(&mut self, body: &Message) {
+        self.messages -= 1;
+        self.bytes -= body.parts().map(<[u8]>::len).sum::<usize>() as i64;
+    }
+
+    fn widen(&mut self, messages: u16, kib: u32) {
+        self.messages += i64::from(messages);
+        self.bytes += i64::from(kib) * 1024;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -156,7 +204,7 @@ struct Due {
     /// Workers whose standing must change, by what just happened.
     rulings: Vec<(PeerId, Name, Ruling)>,
     reply: Option<(usize, Reply)>,
-    partial: Option<(usize, Reply)>,
+    partial: Option<usize>,
     /// A task that must be over by the end of the turn.
     must_end: Option<usize>,
     cancel: Option<(PeerId, Id, Message)>,
@@ -362,13 +410,14 @@ impl Checker {
             Reading::Word(Word::Ask(ask)) => self.asked(id, ask),
             Reading::Word(Word::Cancel(back)) if back.id != Id::ZERO => {
                 self.due.cancel = Some((id, back.id, back.envelope.clone()));
-                self.due.must_end = self.tasks.iter().position(|task| {
-                    !task.done
-                        && !task.told
-                        && task.peer == id
-                        && task.back.id == back.id
-                        && task.back.envelope == back.envelope
-                });
+                self.due.must_end = self.numbered(id, back);
+            }
+            Reading::Word(Word::Credit(credit)) if credit.back.id != Id::ZERO => {
+                if let Some(index) = self.numbered(id, &credit.back)
+                    && let Some(window) = &mut self.tasks[index].window
+                {
+                    window.widen(credit.more.messages, credit.more.kib);
+                }
             }
             Reading::Word(Word::Announce(announcement)) => {
                 if let Some(peer) = self.peers.get_mut(&id) {
@@ -381,7 +430,7 @@ impl Checker {
                     && ping.back.envelope.is_empty()
                     && let Some(peer) = self.peers.get_mut(&id)
                 {
-                    peer.capable = true;
+                    (peer.capable, peer.credit) = (true, ping.credit);
                 }
                 if let Some(capacity) = ping.capacity
                     && ping.back.envelope.is_empty()
@@ -397,6 +446,9 @@ impl Checker {
             Reading::Word(Word::NeedBroker(back)) => self.due.need = Some(back.clone()),
             Reading::Word(Word::Bye(_)) => {
                 self.drop_client(id);
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.credit = false;
+                }
                 self.due.bye = Some(id);
             }
             Reading::Refused(refusal) if refusal.task => {
@@ -421,6 +473,17 @@ impl Checker {
         }
     }
 
+    /// A client's task of this number that has no answer yet.
+    fn numbered(&self, id: PeerId, back: &Return) -> Option<usize> {
+        self.tasks.iter().position(|task| {
+            !task.done
+                && !task.told
+                && task.peer == id
+                && task.back.id == back.id
+                && task.back.envelope == back.envelope
+        })
+    }
+
     fn asked(&mut self, id: PeerId, ask: &Ask) {
         let ttl = if ask.ttl.is_zero() {
             self.choices
@@ -433,6 +496,9 @@ impl Checker {
         let index = self.tasks.len();
         let forbidden = !self.may(id, Right::Call, &ask.service);
         let welcome = self.offered(&self.resolve(&ask.service));
+        let named = ask.back.id != Id::ZERO && !ask.back.whole && !ask.wants.is_oneway();
+        let counts = self.peers.get(&id).is_some_and(|peer| peer.credit);
+        let counts = counts && named && ask.back.dialect == Dialect::Scale0;
         self.tasks.push(Task {
             peer: id,
             back: ask.back.clone(),
@@ -452,6 +518,11 @@ impl Checker {
             before: false,
             streamed: false,
             gathered: Vec::new(),
+            parts: VecDeque::new(),
+            window: counts.then_some(Window::INITIAL),
+            up: None,
+            beyond: false,
+            begun: false,
             done: false,
             forbidden,
             wants: ask.wants,
@@ -475,14 +546,26 @@ impl Checker {
         };
         let task = &mut self.tasks[index];
         if reply.partial {
-            if !task.done && task.back.whole && !task.wants.is_oneway() {
-                task.gathered.push(reply.body.clone());
+            if let Some(up) = &mut task.up {
+                task.beyond |= !up.is_open();
+                up.take(&reply.body);
+                task.begun = true;
             }
-            self.due.partial = Some((index, reply.clone()));
+            // Who sees no status would take it for a part of the answer.
+            let shown =
+                reply.code != 102 || task.back.dialect == Dialect::Scale0 && !task.back.whole;
+            let shown = shown && !task.wants.is_oneway();
+            if shown && !task.done && task.back.whole {
+                task.gathered.push(reply.body.clone());
+            } else if shown && !task.done {
+                task.parts.push_back(reply.clone());
+            }
+            self.due.partial = Some(index);
             return;
         }
         worker.holding.remove(&reply.token);
-        if reply.refuses && !task.done && !task.streamed && task.gathered.is_empty() {
+        let parts = !task.gathered.is_empty() || !task.parts.is_empty();
+        if reply.refuses && !task.done && !task.streamed && !parts {
             task.at = At::Queue;
             task.attempts -= 1;
             task.again = task.before;
@@ -578,6 +661,8 @@ impl Checker {
         for index in worker.holding.into_values() {
             let task = &mut self.tasks[index];
             task.at = if task.done { At::Over } else { At::Orphaned };
+            task.parts.clear();
+            task.up = None;
         }
         for service in worker.posts.into_keys() {
             self.gave_up(id, &service);
@@ -723,6 +808,11 @@ impl Checker {
                 notice: Notice::ChangeBroker { back, within, .. },
                 ..
             } => self.told_to_go(*peer, back, within.is_some()),
+            Action::Tell {
+                peer,
+                notice: Notice::Credit(allowance),
+                ..
+            } => self.allowed(*peer, allowance),
             Action::Tell { .. } => Ok(()),
         }
     }
@@ -839,6 +929,7 @@ impl Checker {
                     offers,
                     said: said.offers.clone(),
                     deep: said.deep,
+                    credit: said.credit,
                     suspect,
                     sent_away: away && said.offers.is_empty(),
                     holding,
@@ -1043,6 +1134,7 @@ impl Checker {
             worker.capacity,
             worker.suspect
         );
+        let counts = worker.credit;
         self.chosen(id, index)?;
         self.taken_on(index)?;
         self.in_turn(index, id)?;
@@ -1053,6 +1145,9 @@ impl Checker {
         task.given = now;
         (task.before, task.again) = (task.again, again);
         task.gathered.clear();
+        task.parts.clear();
+        task.up = counts.then_some(Window::INITIAL);
+        (task.beyond, task.begun) = (false, false);
         self.rank += 1;
         let rank = self.rank;
         if let Some(worker) = self
@@ -1220,7 +1315,11 @@ impl Checker {
         }
         let (index, last) = match answer {
             Answer::Reply { partial: true, .. } => {
-                let Some((index, reply)) = self.due.partial.take() else {
+                let next = |task: &Task| {
+                    let said = |reply: &Reply| says(answer, reply, &reply.body);
+                    is_for(task) && !task.done && task.parts.front().is_some_and(said)
+                };
+                let Some(index) = self.tasks.iter().position(next) else {
                     let over = |task: &Task| task.done || task.told;
                     let over = self.tasks.iter().any(|task| is_for(task) && over(task));
                     let promise = if over {
@@ -1230,19 +1329,27 @@ impl Checker {
                     };
                     return broken(promise, format!("no partial reply was said: {answer:?}"));
                 };
+                let full = self.peers.get(&id).is_some_and(|peer| peer.full);
+                // What waits goes along with the final reply.
+                let last = self.due.reply.as_ref().is_some_and(|r| r.0 == index);
                 let task = &mut self.tasks[index];
                 task.streamed = true;
-                must!(!task.done, OneFinal, "after the final answer: {answer:?}");
                 must!(
                     !task.back.whole,
                     RightClient,
                     "it takes one answer only: {answer:?}"
                 );
+                let open = task.window.is_none_or(Window::is_open);
                 must!(
-                    is_for(task) && says(answer, &reply, &reply.body),
-                    RightClient,
-                    "{answer:?} to {id:?}, for {task:?}"
+                    last || open && !full,
+                    Credit,
+                    "{id:?} takes no part now, full {full}: {answer:?} for {task:?}"
                 );
+                if let Some(part) = task.parts.pop_front()
+                    && let Some(window) = &mut task.window
+                {
+                    window.take(&part.body);
+                }
                 return Ok(());
             }
             Answer::Reply { .. } => {
@@ -1254,6 +1361,11 @@ impl Checker {
                 };
                 let task = &self.tasks[*index];
                 must!(!task.done, OneFinal, "a second final answer: {answer:?}");
+                must!(
+                    task.parts.is_empty(),
+                    Credit,
+                    "parts are left behind: {answer:?} for {task:?}"
+                );
                 let parts = task.gathered.iter().chain([&reply.body]);
                 let body: Message = parts.flat_map(Message::parts).collect();
                 must!(
@@ -1278,6 +1390,7 @@ impl Checker {
                             task.at != At::Door,
                             self.due.cancelled != Some(*index),
                             replied != Some(*index),
+                            self.due.partial != Some(*index),
                             matches!(task.at, At::Worker(_)),
                             task.deadline,
                             *index,
@@ -1445,7 +1558,13 @@ impl Checker {
                 let drains = self.draining.is_some();
                 (fresh && drains) || (time_is_up && task.attempts == 0)
             }
-            Status::TOO_LARGE => !fresh && task.back.whole && !task.gathered.is_empty(),
+            Status::TOO_LARGE if task.back.whole => !fresh && !task.gathered.is_empty(),
+            Status::TOO_LARGE => {
+                let ahead = task.ahead();
+                let crowded = self.config.limits.held < 1 << 20 && !task.parts.is_empty();
+                let tolerated = task.up.is_some() && !task.beyond;
+                crowded || (!tolerated && ahead.is_some_and(|a| a >= self.config.limits.ahead))
+            }
             Status::CANCELLED => self
                 .due
                 .cancel
@@ -1563,6 +1682,7 @@ impl Checker {
             worker.since = self.rank;
         }
         self.rights()?;
+        self.credit()?;
         self.no_idle_hands()?;
         self.sizes(snapshot)?;
         self.books(snapshot)?;
@@ -1595,6 +1715,94 @@ impl Checker {
                 !matches!(post.standing, Standing::Out { until } if turn.event == Event::Woke && late(until)),
                 Order,
                 "out of {service} for too long: {post:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// A worker is told that it may send more.
+    fn allowed(&mut self, id: PeerId, allowance: &Allowance) -> Checked {
+        let Allowance { token, more } = allowance;
+        let holds = self.worker(id).and_then(|worker| worker.holding.get(token));
+        let Some(&index) = holds else {
+            return broken(
+                Promise::Credit,
+                format!("{id:?} has no such task: {allowance:?}"),
+            );
+        };
+        let full = self.does_not_read(self.tasks[index].peer);
+        let task = &mut self.tasks[index];
+        must!(
+            !task.done,
+            Credit,
+            "credit for what nobody waits for: {task:?}"
+        );
+        let room = match task.window {
+            Some(window) => window,
+            None => Window::INITIAL,
+        };
+        let Some(up) = &mut task.up else {
+            return broken(Promise::Credit, format!("{id:?} does not count: {task:?}"));
+        };
+        up.widen(more.messages, more.kib);
+        let fits = |more: bool, has: i64, room: i64, most: i64| !more || has <= room.min(most);
+        let fits = fits(
+            more.messages > 0,
+            up.messages,
+            room.messages,
+            Window::MOST.messages,
+        ) && fits(more.kib > 0, up.bytes, room.bytes, Window::MOST.bytes);
+        let any = more.messages > 0 || more.kib > 0;
+        must!(
+            fits && any,
+            Credit,
+            "more than there is room for: {allowance:?}, {task:?}"
+        );
+        must!(
+            !full || task.is_taken_at_once(),
+            Credit,
+            "its client does not read: {allowance:?}"
+        );
+        Ok(())
+    }
+
+    fn does_not_read(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_none_or(|peer| peer.full)
+    }
+
+    /// No part waits that may go, and no worker for what it may have.
+    fn credit(&self) -> Checked {
+        for task in self.tasks.iter().filter(|task| !task.done) {
+            if !matches!(task.at, At::Worker(_)) {
+                continue;
+            }
+            let open = task.window.is_none_or(Window::is_open);
+            let open = task.is_taken_at_once() || open && !self.does_not_read(task.peer);
+            must!(
+                !open || task.parts.is_empty(),
+                Credit,
+                "kept back for nothing: {task:?}"
+            );
+            must!(
+                !open || task.up.is_none_or(Window::is_open),
+                Credit,
+                "its worker waits for nothing: {task:?}"
+            );
+            let room = task.window.unwrap_or(Window::INITIAL);
+            let due = |up: Window| {
+                room.messages.min(Window::MOST.messages) - up.messages
+                    >= Window::INITIAL.messages / 2
+                    || room.bytes.min(Window::MOST.bytes) - up.bytes >= Window::INITIAL.bytes / 2
+            };
+            must!(
+                !open || !task.begun || !task.up.is_some_and(due),
+                Credit,
+                "its worker should have been told that there is room: {task:?}"
+            );
+            must!(
+                task.up.is_some() || task.ahead().is_none_or(|a| a < self.config.limits.ahead),
+                Limits,
+                "its worker is too far ahead: {task:?}"
             );
         }
         Ok(())
@@ -1860,6 +2068,19 @@ impl Worker {
 impl Task {
     fn may_restart(&self, most: u16) -> bool {
         self.again && !self.streamed && self.attempts < most
+    }
+
+    /// What is not sent to a client as it comes needs no room there.
+    fn is_taken_at_once(&self) -> bool {
+        self.back.whole || self.wants.is_oneway()
+    }
+
+    /// What waited before the newest part, in bytes; an empty one is not free.
+    fn ahead(&self) -> Option<usize> {
+        let weight =
+            |part: &Reply| part.body.wire().len() + part.properties.len() + size_of::<Reply>();
+        let before = self.parts.len().checked_sub(1)?;
+        Some(self.parts.iter().take(before).map(weight).sum())
     }
 }
 

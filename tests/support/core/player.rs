@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use scale0::broker::{Action, Config, Event, PeerId};
 use scale0::protocol::{
-    Announcement, Ask, Dialect, Id, Name, Offer, Ping, Reading, Refusal, Reply, Return, Status,
-    Wants, Word,
+    Announcement, Ask, Credit, Dialect, Id, Name, Offer, Ping, Portion, Reading, Refusal, Reply,
+    Return, Status, Wants, Word,
 };
 use scale0::time::Time;
 use scale0::wire::{Message, push_property};
@@ -101,23 +101,66 @@ impl Player {
                 offers,
                 capacity,
                 promise_ms,
+                credit,
             } => {
-                let announcement = announcement(peer, offers, capacity, promise_ms);
+                let mut announcement = announcement(peer, offers, capacity, promise_ms);
+                announcement.credit = credit && announcement.dialect == Dialect::Scale0;
                 self.word(peer, Word::Announce(announcement))
             }
+            Step::Caps(peer, credit) => {
+                let ping = Ping {
+                    back: way_back(peer, 0),
+                    promise: Duration::ZERO,
+                    capacity: None,
+                    capable: true,
+                    credit,
+                };
+                match ping.back.dialect {
+                    Dialect::Scale0 => self.word(peer, Word::Ping(ping)),
+                    _ => Ok(()),
+                }
+            }
+            Step::Credit {
+                peer,
+                id,
+                messages,
+                kib,
+            } => {
+                let back = way_back(peer, id);
+                let more = Portion { messages, kib };
+                match back.dialect {
+                    Dialect::Scale0 => self.word(peer, Word::Credit(Credit { back, more })),
+                    _ => Ok(()),
+                }
+            }
+            Step::Burst {
+                peer,
+                nth,
+                parts,
+                bytes,
+            } => {
+                let Some(token) = self.nth(peer, nth) else {
+                    return Ok(());
+                };
+                for _ in 0..parts {
+                    self.reply(peer, token, true, How::Well, bytes)?;
+                }
+                Ok(())
+            }
+            Step::Progress { peer, nth } => match self.nth(peer, nth) {
+                Some(token) => self.reply(peer, token, true, How::Soon, 0),
+                None => Ok(()),
+            },
             Step::Reply {
                 peer,
                 nth,
                 partial,
                 how,
                 bytes,
-            } => {
-                let holding = &self.peers[peer].holding;
-                let Some(&token) = holding.get(nth % holding.len().max(1)) else {
-                    return Ok(());
-                };
-                self.reply(peer, token, partial, how, bytes)
-            }
+            } => match self.nth(peer, nth) {
+                Some(token) => self.reply(peer, token, partial, how, bytes),
+                None => Ok(()),
+            },
             Step::Stray { peer, nth } => {
                 let token = self.tokens.get(nth).copied().unwrap_or(id(nth as u64));
                 self.reply(peer, token, nth % 3 == 0, How::Well, 1)
@@ -138,6 +181,7 @@ impl Player {
                     promise: Duration::from_millis(promise_ms),
                     capacity,
                     capable,
+                    credit: false,
                 };
                 if ping.back.dialect == Dialect::Scale0 {
                     self.word(peer, Word::Ping(ping))
@@ -240,6 +284,12 @@ impl Player {
         Ok(())
     }
 
+    /// The n-th of the tasks that a worker has.
+    fn nth(&self, peer: usize, nth: usize) -> Option<Id> {
+        let holding = &self.peers[peer].holding;
+        holding.get(nth % holding.len().max(1)).copied()
+    }
+
     fn reply(
         &mut self,
         peer: usize,
@@ -265,6 +315,7 @@ impl Player {
                 How::Well => 200,
                 How::Badly => 500,
                 How::NotAtAll => 503,
+                How::Soon => 102,
             },
             partial,
             refuses: how == How::NotAtAll && !partial,
@@ -418,6 +469,7 @@ fn announcement(
         capacity: if ours { capacity } else { 1 },
         promise: ours.then(|| Duration::from_millis(promise_ms)),
         deep: peer == 1,
+        credit: false,
         offers: offers
             .into_iter()
             .map(|(name, idempotent, traits)| match ours {

@@ -38,6 +38,29 @@ pub(crate) enum Step {
         offers: Vec<(u8, bool, Traits)>,
         capacity: u16,
         promise_ms: u64,
+        /// It counts credit.
+        credit: bool,
+    },
+    /// A client says what it can do; credit or nothing.
+    Caps(usize, bool),
+    /// It takes so many parts and KiB more of its task's reply.
+    Credit {
+        peer: usize,
+        id: u64,
+        messages: u16,
+        kib: u32,
+    },
+    /// So many parts to the n-th task that the worker has, as fast as it can.
+    Burst {
+        peer: usize,
+        nth: usize,
+        parts: usize,
+        bytes: usize,
+    },
+    /// A part that only shows progress.
+    Progress {
+        peer: usize,
+        nth: usize,
     },
     /// A reply to the n-th task that the worker has.
     Reply {
@@ -93,6 +116,8 @@ pub(crate) enum How {
     Badly,
     /// Another may have it.
     NotAtAll,
+    /// Not yet: this only shows how far it is.
+    Soon,
 }
 
 /// Attributes of an offer.
@@ -171,10 +196,17 @@ fn step() -> impl Strategy<Value = Step> {
             proptest::collection::vec((offered(), any::<bool>(), traits()), 0..4),
             0..6u16,
             prop_oneof![3 => Just(0), 1 => Just(100), 1 => Just(2000)],
+            any::<bool>(),
         )
-            .prop_map(|(peer, offers, capacity, promise_ms)| Step::Announce {
-                peer, offers, capacity, promise_ms
+            .prop_map(|(peer, offers, capacity, promise_ms, credit)| Step::Announce {
+                peer, offers, capacity, promise_ms, credit
             }),
+        2 => (peer(), prop::bool::weighted(0.8)).prop_map(|(peer, credit)| Step::Caps(peer, credit)),
+        3 => (peer(), 0..4u64, more(), prop_oneof![Just(0u32), 1..5u32, Just(u32::MAX)]).prop_map(
+            |(peer, id, messages, kib)| Step::Credit { peer, id, messages, kib }
+        ),
+        3 => burst(peer().boxed()),
+        1 => (peer(), 0..4usize).prop_map(|(peer, nth)| Step::Progress { peer, nth }),
         12 => (peer(), 0..4usize, prop::bool::weighted(0.2), how(), bytes()).prop_map(
             |(peer, nth, partial, how, bytes)| Step::Reply { peer, nth, partial, how, bytes }
         ),
@@ -224,6 +256,94 @@ fn wants() -> impl Strategy<Value = Wants> {
     ]
 }
 
+fn more() -> impl Strategy<Value = u16> {
+    prop_oneof![1 => Just(0u16), 4 => 1..20u16, 1 => Just(u16::MAX)]
+}
+
+fn burst(peer: BoxedStrategy<usize>) -> impl Strategy<Value = Step> {
+    let parts = prop_oneof![3 => 1..25usize, 1 => 1..4usize];
+    let bytes = prop_oneof![4 => 0..20usize, 1 => 100..900usize, 1 => 400_000..600_000usize];
+    (peer, 0..4usize, parts, bytes).prop_map(|(peer, nth, parts, bytes)| Step::Burst {
+        peer,
+        nth,
+        // Large ones are few, for the sake of the test's time.
+        parts: if bytes > 1000 { parts % 4 + 1 } else { parts },
+        bytes,
+    })
+}
+
+/// What happens to a few tasks in quick succession: two clients, one that counts credit and one
+/// that does not, three workers of all kinds, and everything that can end or delay an answer.
+pub(crate) fn races(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let client = || 0..3usize;
+    let plain = Traits::default();
+    let worker = || prop_oneof![0..2usize, Just(4usize), Just(5usize)];
+    let id = || 1..4u64;
+    let ask = (
+        client(),
+        0..2u8,
+        id(),
+        prop_oneof![Just(50u64), Just(5000)],
+        any::<bool>(),
+        wants(),
+    );
+    let ask = ask.prop_map(|(peer, service, id, ttl_ms, idempotent, wants)| Step::Ask {
+        peer,
+        service,
+        id,
+        ttl_ms,
+        idempotent,
+        priority: 4,
+        key: None,
+        wants,
+        bytes: 0,
+    });
+    let announce = (worker(), 1..4u16, any::<bool>(), any::<bool>());
+    let announce = announce.prop_map(move |(peer, capacity, idempotent, credit)| Step::Announce {
+        peer,
+        offers: vec![(0, idempotent, plain), (1, false, plain)],
+        capacity,
+        promise_ms: 0,
+        credit,
+    });
+    let credit = (client(), id(), 1..20u16).prop_map(|(peer, id, messages)| Step::Credit {
+        peer,
+        id,
+        messages,
+        kib: 1,
+    });
+    let step = prop_oneof![
+        6 => ask,
+        3 => announce,
+        2 => (client(), prop::bool::weighted(0.8)).prop_map(|(peer, credit)| Step::Caps(peer, credit)),
+        6 => (client(), id()).prop_map(|(peer, id)| Step::Cancel { peer, id }),
+        6 => (worker(), 0..3usize, any::<bool>(), how()).prop_map(|(peer, nth, partial, how)| Step::Reply {
+            peer, nth, partial, how, bytes: 0
+        }),
+        4 => burst(worker().boxed()),
+        4 => credit,
+        1 => (worker(), 0..9usize).prop_map(|(peer, nth)| Step::Stray { peer, nth }),
+        2 => (0..6usize).prop_map(Step::Lost),
+        1 => (0..6usize).prop_map(Step::Bye),
+        3 => (client(), any::<bool>()).prop_map(|(peer, full)| Step::Full(peer, full)),
+        3 => Just(Step::Doze),
+        2 => (1..60u64).prop_map(Step::Wait),
+    ];
+    let opening = [
+        Step::Caps(0, true),
+        Step::Caps(1, true),
+        Step::Announce {
+            peer: 1,
+            offers: vec![(0, true, plain)],
+            capacity: 2,
+            promise_ms: 0,
+            credit: true,
+        },
+    ];
+    proptest::collection::vec(step, 1..most)
+        .prop_map(move |steps| opening.iter().cloned().chain(steps).collect())
+}
+
 fn ttl() -> impl Strategy<Value = u64> {
     prop_oneof![2 => Just(0u64), 1 => 1..200u64, 2 => 200..9000u64]
 }
@@ -255,6 +375,7 @@ pub(crate) fn tight() -> impl Strategy<Value = Config> {
                     worker_tasks: at_once,
                     // A few small bodies.
                     worker_outbox: bytes / 100,
+                    ahead: bytes / 20,
                     message: 1000,
                     parts: 4,
                     ..Limits::default()

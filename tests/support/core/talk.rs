@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use scale0::broker::{Action, Config, Counters, Event, PeerId, Query, Snapshot};
 use scale0::protocol::{
-    Announcement, Answer, Ask, Dialect, Id, Name, Notice, Offer, Ping, Reading, Refusal, Reply,
-    Return, Status, Wants, Word,
+    Allowance, Announcement, Answer, Ask, Credit, Dialect, Id, Name, Notice, Offer, Ping, Portion,
+    Reading, Refusal, Reply, Return, Status, Wants, Word,
 };
 use scale0::security::User;
 use scale0::wire::{Endpoint, Message, push_property};
@@ -116,7 +116,16 @@ pub(crate) fn offers(services: &str, capacity: u16) -> Announcement {
         capacity,
         promise: Some(Duration::ZERO),
         deep: false,
+        credit: false,
         offers: services.split_whitespace().map(offer).collect(),
+    }
+}
+
+/// The same of one that counts credit.
+pub(crate) fn counting(services: &str, capacity: u16) -> Announcement {
+    Announcement {
+        credit: true,
+        ..offers(services, capacity)
     }
 }
 
@@ -143,6 +152,7 @@ pub(crate) fn ping(promise: Duration) -> Ping {
         promise,
         capacity: None,
         capable: false,
+        credit: false,
     }
 }
 
@@ -235,6 +245,52 @@ impl Talk {
             ..reply(self.token(to), body)
         };
         self.says(who, Word::Reply(partial))
+    }
+
+    /// So many parts in a row, all alike.
+    pub(crate) fn bursts(
+        &mut self,
+        who: &'static str,
+        to: &str,
+        parts: usize,
+        body: &str,
+    ) -> Vec<String> {
+        (0..parts)
+            .flat_map(|_| self.streams(who, to, body))
+            .collect()
+    }
+
+    /// A part that only shows progress.
+    pub(crate) fn progresses(&mut self, who: &'static str, to: &str, body: &str) -> Vec<String> {
+        let progress = Reply {
+            partial: true,
+            code: 102,
+            ..reply(self.token(to), body)
+        };
+        self.says(who, Word::Reply(progress))
+    }
+
+    /// A client says that it counts credit.
+    pub(crate) fn counts(&mut self, who: &'static str) -> Vec<String> {
+        let introduction = Ping {
+            capable: true,
+            credit: true,
+            ..ping(Duration::ZERO)
+        };
+        self.pings(who, introduction)
+    }
+
+    /// It takes more of the reply to its task of this number.
+    pub(crate) fn credits(
+        &mut self,
+        who: &'static str,
+        n: u64,
+        messages: u16,
+        kib: u32,
+    ) -> Vec<String> {
+        let back = back(Dialect::Scale0, n);
+        let more = Portion { messages, kib };
+        self.says(who, Word::Credit(Credit { back, more }))
     }
 
     pub(crate) fn pings(&mut self, who: &'static str, ping: Ping) -> Vec<String> {
@@ -402,7 +458,12 @@ impl Talk {
                     Notice::Config(_) => "CONFIG".to_owned(),
                     Notice::Beat { .. } if self.beats => "beat".to_owned(),
                     Notice::Beat { .. } => return None,
-                    Notice::Pong(_) => "PONG".to_owned(),
+                    Notice::Pong { .. } => "PONG".to_owned(),
+                    Notice::Credit(Allowance { token, more }) => {
+                        let of = self.tokens.iter().find(|(_, known)| *known == token);
+                        let of = of.map_or("?", |(body, _)| body);
+                        format!("CREDIT {of} {} {}", more.messages, more.kib)
+                    }
                     Notice::ChangeBroker {
                         back,
                         within,

@@ -461,7 +461,19 @@ impl Broker {
             .peer(id)
             .is_some_and(|peer| peer.paused == Some(Bound::Client) && peer.tasks.len() <= most / 2)
         {
+            // What it said last may have been too much for everybody as well.
+            if self.held + self.outside > self.config.limits.held {
+                return self.wait_for_room(id);
+            }
             self.resume(id);
+        }
+    }
+
+    /// A connection that is held back stays so until there is room for everybody.
+    fn wait_for_room(&mut self, id: PeerId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.paused = Some(Bound::Everything);
+            self.paused.push_back(id);
         }
     }
 

@@ -118,7 +118,7 @@ impl Broker {
         if !worker.seats.is_empty() {
             self.place(id, &[]);
             self.note_change(id);
-            self.serve_moved(&[]);
+            self.serve_all(&[]);
         }
     }
 

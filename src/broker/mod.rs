@@ -236,8 +236,8 @@ pub struct Broker {
     stamps: u64,
     /// Places of posts in the ready lists.
     ready: Chains,
-    /// Services to whose queues tasks have moved that nobody has had a chance to take.
-    moved: BTreeSet<u32>,
+    /// Services to whose queues tasks have come that nobody has had a chance to take.
+    unserved: BTreeSet<u32>,
     dice: Dice,
     /// What operators set.
     overrides: Settings,
@@ -290,7 +290,7 @@ impl Broker {
             serials: 0,
             stamps: 0,
             ready: Chains::default(),
-            moved: BTreeSet::new(),
+            unserved: BTreeSet::new(),
             dice: Dice::new(seed),
             overrides: Settings::new(),
             recalled: Vec::new(),

@@ -1,8 +1,9 @@
 //! Waiting tasks change their queue when what they asked for is offered in another way than when
 //! they came: by a wildcard, or no more by one.
 
+use std::collections::BTreeSet;
+
 use super::Broker;
-use super::queue::Turn;
 
 impl Broker {
     /// A service has its first worker. If it is a wildcard, tasks may wait elsewhere that it fits.
@@ -29,16 +30,16 @@ impl Broker {
         let waiting: Vec<u32> = service.queue.oldest_first(&self.lines).collect();
         for task in waiting {
             if let Some(to) = self.change_queue(task, from) {
-                self.moved.insert(to);
+                self.unserved.insert(to);
             }
         }
         self.tidy(from);
     }
 
-    /// Gives out what has changed its queue, once all of it has: what is important goes first, and
+    /// Gives out what has come to its queue by other ways than its client's, once all of it has: what is important goes first, and
     /// to whoever is idle longest, the workers at `places` included, who are about to be settled.
-    pub(super) fn serve_moved(&mut self, places: &[u32]) {
-        if self.moved.is_empty() {
+    pub(super) fn serve_all(&mut self, places: &[u32]) {
+        if self.unserved.is_empty() {
             return;
         }
         let most = self.config.limits.worker_tasks;
@@ -48,18 +49,36 @@ impl Broker {
                 self.stand_ready(place);
             }
         }
-        for number in std::mem::take(&mut self.moved) {
-            while let Some(service) = self.services.get_mut(number)
-                && let Some(Turn { task, .. }) = service.queue.turn(&mut self.lines, self.now)
-                && let Some(node) = self.choose(number, task)
-                && let Some(place) = self.posts.get(node).map(|post| post.peer.place)
-                && let Some(task) = self.next_for(place)
-            {
-                if self.hand_over(task, place) {
-                    self.take_turn(place);
-                }
+        let mut unserved = std::mem::take(&mut self.unserved);
+        unserved.retain(|number| (self.services.get(*number)).is_some_and(|s| !s.ready.is_empty()));
+        // The first of all their queues each time: who stands ready for two of them is to be
+        // chosen for the task that it would take first.
+        while let Some((number, task)) = self.first_of(&unserved) {
+            let place = self
+                .choose(number, task)
+                .and_then(|node| self.posts.get(node));
+            let place = place.map(|post| post.peer.place);
+            let Some((place, task)) = place.and_then(|place| Some((place, self.next_for(place)?)))
+            else {
+                unserved.remove(&number);
+                continue;
+            };
+            if self.hand_over(task, place) {
+                self.take_turn(place);
             }
         }
+    }
+
+    /// Of the tasks whose turn it is in these services, with its service, the one that comes first.
+    fn first_of(&mut self, services: &BTreeSet<u32>) -> Option<(u32, u32)> {
+        let (now, lines) = (self.now, &mut self.lines);
+        let turns = services.iter().filter_map(|&number| {
+            let service = self.services.get_mut(number)?;
+            Some((number, service.queue.turn(lines, now)?))
+        });
+        turns
+            .min_by_key(|(_, turn)| turn.order())
+            .map(|(number, turn)| (number, turn.task))
     }
 
     /// The number of the service in whose queue it stands now, if that is another.

@@ -216,7 +216,7 @@ impl Broker {
             self.tell(id, dialect, Notice::Config(settings));
         }
         self.look_after(id.place);
-        self.serve_moved(&[id.place]);
+        self.serve_all(&[id.place]);
         self.settle(id.place);
     }
 
@@ -344,15 +344,16 @@ impl Broker {
         for service in waiting {
             // Its last worker may have left it before this one did.
             if self.services.get(service).is_some_and(|s| s.workers == 0) {
+                self.queue_all_parked(service);
                 self.move_on(service);
             }
-            self.dispatch(service);
+            self.unserved.insert(service);
             self.await_workers_anew(service);
         }
         for number in parked {
             self.seek(number);
         }
-        self.serve_moved(&[]);
+        self.serve_all(&[]);
     }
 
     /// A task whose worker is gone, and which is in no chain, is put at the head of its queue

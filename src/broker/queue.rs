@@ -6,6 +6,7 @@
 //! is the priority, and rises by one for each second that a line's first task has been its first:
 //! what is unimportant waits long, but not for ever.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -76,6 +77,14 @@ pub(super) struct Turn {
     pub(super) level: usize,
     /// Since when it is the first of its line.
     pub(super) since: Time,
+}
+
+impl Turn {
+    /// The lower, the sooner: what is of a higher level, then what has been the first of its line
+    /// for longer.
+    pub(super) fn order(&self) -> impl Ord + use<> {
+        (Reverse(self.level), self.since, self.task)
+    }
 }
 
 impl Queue {

@@ -48,7 +48,7 @@ impl Broker {
             self.queue_all_parked(service);
             self.move_on(service);
             self.await_workers(service);
-            self.serve_moved(&[id.place]);
+            self.serve_all(&[id.place]);
         }
         // The worker has been idle for longer than the one that is chosen now.
         self.settle(id.place);

@@ -148,7 +148,7 @@ impl Broker {
             self.note_change(*id);
         }
         let places: Vec<u32> = stay.map(|(id, ..)| id.place).collect();
-        self.serve_moved(&places);
+        self.serve_all(&places);
         for (id, dialect, lost) in losses.iter().filter(|loss| !loss.1.is_majordomo()) {
             self.refuse_offers(*id, *dialect, lost);
             self.settle(id.place);
@@ -202,7 +202,7 @@ impl Broker {
         }
         self.place(id, &allowed);
         self.note_change(id);
-        self.serve_moved(&[id.place]);
+        self.serve_all(&[id.place]);
         self.settle(id.place);
     }
 

@@ -1,8 +1,6 @@
 //! Whose turn it is: the queues of waiting tasks, the lists of ready workers, and how the two
 //! meet. While tasks wait for a service, no worker stands ready for it.
 
-use std::cmp::Reverse;
-
 use super::peer::Seat;
 use super::post::Post;
 use super::queue::{Owner, Turn};
@@ -161,9 +159,7 @@ impl Broker {
         let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
         let turns = (worker.seats.iter().filter(is_open))
             .filter_map(|seat| services.get_mut(seat.service)?.queue.turn(lines, now));
-        turns
-            .min_by_key(|turn| (Reverse(turn.level), turn.since, turn.task))
-            .map(|turn| turn.task)
+        turns.min_by_key(Turn::order).map(|turn| turn.task)
     }
 
     /// Puts a worker at the end of its services' ready lists, where it does not stand in them
@@ -226,19 +222,6 @@ impl Broker {
             queue.push_again(lines, now, owner, number, task.cost);
         } else {
             queue.push(lines, now, owner, number, task.cost);
-        }
-    }
-
-    /// Lets ready workers take what waits, each in its turn.
-    pub(super) fn dispatch(&mut self, number: u32) {
-        while let Some(service) = self.services.get_mut(number)
-            && let Some(Turn { task, .. }) = service.queue.turn(&mut self.lines, self.now)
-            && let Some(node) = self.choose(number, task)
-            && let Some(place) = self.posts.get(node).map(|post| post.peer.place)
-        {
-            if self.hand_over(task, place) {
-                self.take_turn(place);
-            }
         }
     }
 

@@ -81,3 +81,27 @@ fn a_majordomo_workers_name_means_itself() {
     let said = t.asks("bob", majordomo(Dialect::Mdp01, "y", "image.*"));
     assert_eq!(said, ["wes: TASK image.* y"]);
 }
+
+#[test]
+fn what_changes_its_queue_goes_to_the_longest_idle() {
+    let mut t = Talk::new();
+    t.announces("all", offers(">", 1));
+    for (body, service) in [
+        ("w", "resize"),
+        ("x", "resize"),
+        ("y", "sum"),
+        ("z", "resize"),
+    ] {
+        t.asks("ann", task(body, service));
+    }
+    t.announces("own", offers("resize", 1));
+    t.wait_ms(1000);
+    let said = t.announces("all", offers("resize *", 3));
+    let expected = [
+        "all: CONFIG",
+        "own: TASK resize x",
+        "all: TASK sum y",
+        "all: TASK resize z",
+    ];
+    assert_eq!(said, expected);
+}

@@ -277,6 +277,10 @@ impl Checker {
             }
             let home = self.resolve(&task.service);
             let task = &mut self.tasks[index];
+            // Nobody is left whom it could be given to: all is forgiven.
+            for (_, until) in &mut task.refusals {
+                *until = self.now.min(*until);
+            }
             task.moved |= task.home != home;
             task.home = home;
         }
@@ -1902,7 +1906,9 @@ impl Checker {
             Limits,
             "{offered} services offered"
         );
-        for (id, peer) in &self.peers {
+        // One-way tasks outlive their client.
+        let there = |(_, peer): &(&PeerId, &Peer)| !peer.lost && !peer.closed;
+        for (id, peer) in self.peers.iter().filter(there) {
             let open = self.client_open(*id);
             must!(
                 open <= limits.client_tasks + usize::from(peer.held),

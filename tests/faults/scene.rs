@@ -98,7 +98,8 @@ impl Scene {
         let empty = poll(|| {
             let info = self.info();
             let nothing = NOTHING.iter().all(|key| info[key] == 0);
-            (nothing && info["connections"] == 1).then_some(info)
+            let alone = info["connections"] == 1 && number(&info["buffered_bytes"]) < GREETING;
+            (nothing && alone).then_some(info)
         });
         let info = empty.unwrap_or_else(|| panic!("something is left: {}", self.broker.info()));
         balance(&info);
@@ -160,7 +161,7 @@ pub(crate) fn number(value: &Value) -> u64 {
 }
 
 /// Zero when nobody is there but who asks.
-const NOTHING: [&str; 9] = [
+const NOTHING: [&str; 8] = [
     "workers",
     "services",
     "queued",
@@ -168,8 +169,9 @@ const NOTHING: [&str; 9] = [
     "in_flight",
     "open",
     "held_bytes",
-    "buffered_bytes",
     "paused",
 ];
+/// The answer to who asks may stand behind one to the first word of its connection.
+const GREETING: u64 = 64;
 /// The broker waits a second for the last words of a connection to be taken.
 const LINGER: Duration = Duration::from_millis(1200);

@@ -1,0 +1,175 @@
+//! What a flood does to others: `cargo bench --bench turns`.
+//!
+//! Four workers of capacity 1 take 1 ms for a task. One client asks one thing at a time; how long
+//! that takes is measured alone, and beside another client of the same service that keeps 64, 1000
+//! or 10,000 tasks outstanding, and one whose tasks are large. In the same run the same is done
+//! through majortomo's broker (MDP/0.2, in Python, from pip in `target`), as far as it goes.
+//!
+//! The broker has one processor to itself where there are two.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
+
+#[allow(dead_code, reason = "each benchmark needs a part of it")]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use scale0::sdk::Dialect;
+use scale0::{Client, Task, Worker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use support::{Broker, Tongue, peers, pin};
+
+/// The other client: tasks that it keeps outstanding, and their size in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Flood {
+    outstanding: usize,
+    size: usize,
+}
+
+const FLOODS: [Flood; 5] = [
+    Flood {
+        outstanding: 0,
+        size: 0,
+    },
+    Flood {
+        outstanding: 64,
+        size: 64,
+    },
+    Flood {
+        outstanding: 1000,
+        size: 64,
+    },
+    Flood {
+        outstanding: 10_000,
+        size: 64,
+    },
+    Flood {
+        outstanding: 256,
+        size: 65_536,
+    },
+];
+const WORKERS: usize = 4;
+const WORK: Duration = Duration::from_millis(1);
+const WARM: usize = 100;
+const CALLS: usize = 1500;
+/// What takes longer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() {
+    let mut brokers = vec![Broker::scale0(Tongue::Scale0)];
+    match peers() {
+        Some(python) => brokers.push(Broker::majortomo(&python)),
+        None => eprintln!("no Python peers: they are left out"),
+    }
+    pin(0, &[1]);
+    for broker in &brokers {
+        pin(broker.process.id(), &[0]);
+    }
+    println!("| broker | beside | p50 µs | p99 µs | of p99 alone |");
+    println!("|---|---|---|---|---|");
+    for broker in &brokers {
+        let mut alone = None;
+        for flood in FLOODS {
+            let beside = match flood.outstanding {
+                0 => "nobody".to_owned(),
+                many => format!("{many} tasks of {} B outstanding", flood.size),
+            };
+            match measure(broker, flood) {
+                Some((p50, p99)) => {
+                    let base = *alone.get_or_insert(p99);
+                    let times = p99.as_secs_f64() / base.as_secs_f64();
+                    let (p50, p99) = (p50.as_micros(), p99.as_micros());
+                    println!(
+                        "| {} | {beside} | {p50} | {p99} | {times:.1} |",
+                        broker.name
+                    );
+                }
+                None => println!(
+                    "| {} | {beside} | | more than {PATIENCE:?} | |",
+                    broker.name
+                ),
+            }
+        }
+    }
+}
+
+/// Half of the calls, and all but a hundredth, take no longer than this; none if one takes longer
+/// than anybody would wait.
+fn measure(broker: &Broker, flood: Flood) -> Option<(Duration, Duration)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let mut all = JoinSet::new();
+        let dialect = match broker.tongue {
+            Tongue::Majortomo => Dialect::Mdp02,
+            _ => Dialect::Scale0,
+        };
+        for _ in 0..WORKERS {
+            let worker = Worker::builder(&broker.workers.to_string())
+                .unwrap()
+                .dialect(dialect)
+                .capacity(1)
+                .service("work", async |task: Task| {
+                    tokio::time::sleep(WORK).await;
+                    Ok(task.into_body())
+                });
+            all.spawn(worker.build().unwrap().run(stop.clone().cancelled_owned()));
+        }
+        let client = || {
+            let client = Client::builder(&broker.clients.to_string()).unwrap();
+            client
+                .dialect(dialect)
+                .max_outstanding(20_000)
+                .build()
+                .unwrap()
+        };
+        let (good, flooder) = (client(), client());
+        good.call("work", "first").await.unwrap();
+        let mut flooding = JoinSet::new();
+        for _ in 0..flood.outstanding {
+            let (flooder, body) = (flooder.clone(), vec![7; flood.size]);
+            flooding.spawn(async move {
+                // What is refused for being too much is asked again a little later.
+                loop {
+                    let call = flooder.request("work").ttl(Duration::from_secs(60));
+                    if call.body(body.clone()).call().await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            });
+        }
+        let mut took = Vec::with_capacity(CALLS);
+        for call in 0..WARM + CALLS {
+            let began = Instant::now();
+            let answer = tokio::time::timeout(PATIENCE, good.call("work", "x")).await;
+            if !matches!(answer, Ok(Ok(_))) {
+                took.clear();
+                break;
+            }
+            if call >= WARM {
+                took.push(began.elapsed());
+            }
+        }
+        flooding.shutdown().await;
+        drop((good, flooder));
+        stop.cancel();
+        while all.join_next().await.is_some() {}
+        took.sort_unstable();
+        Some((
+            *took.get(took.len() / 2)?,
+            *took.get(took.len() * 99 / 100)?,
+        ))
+    })
+}

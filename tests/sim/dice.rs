@@ -55,4 +55,5 @@ pub(crate) mod about {
     pub(crate) const WORK: u64 = 4;
     pub(crate) const CANCELLED: u64 = 5;
     pub(crate) const END: u64 = 6;
+    pub(crate) const CREDIT: u64 = 7;
 }

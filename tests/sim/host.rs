@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use scale0::broker::{Action, Event, Fact, PeerId};
-use scale0::protocol::{self, Answer, Status};
+use scale0::protocol::{self, Answer, Return, Status};
 use scale0::wire::{Message, Piece};
 
 use crate::ledger::{After, Broken, Checked, Conn, Promise, broken};
@@ -12,7 +12,7 @@ use crate::line::Parcel;
 use crate::mind::Mind;
 use crate::rig::checker::Checker;
 use crate::rig::{self, Turn};
-use crate::speech::Frames;
+use crate::speech::{Frames, Way};
 use crate::told::Meant;
 use crate::world::{Act, Told, World};
 
@@ -109,7 +109,11 @@ impl World<'_> {
                 deadline,
                 snapshot,
             };
-            core(checker.check(&turn))?;
+            let checked = core(checker.check(&turn));
+            // It knows no time between two of the broker's ticks.
+            if !self.ledger.is_between_ticks() {
+                checked?;
+            }
         }
         if let Told::Lost(conn) = told
             && let Some(id) = self.links[conn].id
@@ -216,12 +220,22 @@ impl World<'_> {
     /// What concerns no connection.
     fn remark(&mut self, action: &Action) -> Checked {
         match action {
+            Action::Note(Fact::OnewayFailed {
+                peer, back, status, ..
+            }) => {
+                // Its client may be gone.
+                let whose = |link: &crate::links::Link| link.id == Some(*peer);
+                let conn = self.links.iter().position(whose).unwrap_or(usize::MAX);
+                self.ledger.oneway_failed(conn, way(back), status.code())
+            }
+            Action::Note(Fact::TaskFailed { status, .. }) => self.ledger.turned_away(status.code()),
             Action::Note(fact) => {
                 let conn = subject(fact).and_then(|peer| self.by_id.get(&peer).copied());
                 self.ledger.noted(conn, fact)
             }
             Action::Drained => {
                 self.ledger.drained()?;
+                self.draining = true;
                 self.after_ms(20, Act::Stop);
                 Ok(())
             }
@@ -292,6 +306,20 @@ pub(crate) fn core(checked: Result<(), rig::checker::Broken>) -> Checked {
     })
 }
 
+/// By what a client knows its task.
+fn way(back: &Return) -> Way {
+    let id = u64::from_be_bytes(back.id.0);
+    let first = back
+        .envelope
+        .first()
+        .and_then(|way| std::str::from_utf8(way).ok());
+    let via = first.and_then(|way| way.strip_prefix("way ")?.parse().ok());
+    Way {
+        id,
+        via: via.unwrap_or(0),
+    }
+}
+
 /// Whom a fact is about.
 fn subject(fact: &Fact) -> Option<PeerId> {
     match fact {
@@ -299,7 +327,10 @@ fn subject(fact: &Fact) -> Option<PeerId> {
         | Fact::WorkerChanged { peer, .. }
         | Fact::WorkerLeft { peer, .. }
         | Fact::WorkerSuspect { peer }
-        | Fact::WorkerTrusted { peer } => Some(*peer),
+        | Fact::WorkerTrusted { peer }
+        | Fact::WorkerEjected { peer, .. }
+        | Fact::WorkerProbed { peer, .. }
+        | Fact::WorkerReturned { peer, .. } => Some(*peer),
         _ => None,
     }
 }

@@ -177,7 +177,7 @@ impl World<'_> {
         let opened = Event::Opened {
             peer: id,
             user: None,
-            local: false,
+            local: true,
         };
         self.decide(opened, Told::Opened(conn))
     }

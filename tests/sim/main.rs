@@ -21,18 +21,23 @@
 #[allow(dead_code, reason = "the checker alone is used here")]
 mod rig;
 
+mod cast;
 mod dice;
 mod faults;
+mod hearing;
 mod host;
 mod ledger;
 mod line;
 mod links;
 mod mind;
+mod offer;
 mod peers;
 mod plan;
+mod script;
 mod shrink;
 mod speech;
 mod told;
+mod work;
 mod world;
 
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! What clients and workers do: they ask, answer late or never, twice or in parts, die in the
-//! middle, freeze, and come again.
+//! What clients and workers do with each other's time: they ask, die in the middle, freeze, and come
+//! again. How a worker treats its tasks is told in `work`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,9 +9,11 @@ use scale0::time::Time;
 use crate::dice::{Dice, about};
 use crate::ledger::{Checked, Conn, Promise, broken};
 use crate::line::Parcel;
-use crate::plan::{Cast, Line, Mood, Stated, What, Wish};
-use crate::speech::{Given, Heard, Question, Said, Token, Tongue, Way};
+use crate::offer::{Offer, Policy};
+use crate::plan::{Appetite, Cast, Line, Mood, Stated, What, Wish};
+use crate::speech::{Caps, Heard, Kind, More, Question, Said, Token, Tongue, Wants, Way, property};
 use crate::told::{Asked, Meant};
+use crate::work::Job;
 use crate::world::{Act, World};
 
 /// One process somewhere, with at most one connection at a time.
@@ -19,8 +21,13 @@ use crate::world::{Act, World};
 pub(crate) struct Peer {
     pub(crate) tongue: Tongue,
     pub(crate) line: Line,
-    hands: Option<Stated>,
+    pub(crate) hands: Option<Stated>,
     pub(crate) mood: Mood,
+    appetite: Appetite,
+    /// Parts of streams for which it has given no credit yet, with their bytes.
+    taken: BTreeMap<Way, (u16, usize)>,
+    /// As the broker has confirmed it: it sends parts by credit.
+    pub(crate) paced: bool,
     pub(crate) conn: Option<Conn>,
     /// Timers of earlier sessions are void.
     pub(crate) life: u64,
@@ -32,26 +39,7 @@ pub(crate) struct Peer {
     pub(crate) backlog: VecDeque<Wish>,
     /// Questions without an answer, oldest first.
     pub(crate) open: BTreeMap<Way, Vec<u64>>,
-    holding: BTreeMap<Token, Job>,
-}
-
-#[derive(Debug)]
-struct Job {
-    serial: u64,
-    steps: VecDeque<(u64, Deed)>,
-}
-
-/// One thing that a worker does with a task.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Deed {
-    Part,
-    Final(u16),
-    /// The final once more.
-    Again,
-    /// A reply with a token that nobody was given.
-    Stray,
-    Crash,
-    Bye,
+    pub(crate) holding: BTreeMap<Token, Job>,
 }
 
 impl Peer {
@@ -61,6 +49,9 @@ impl Peer {
             line: cast.line,
             hands: cast.hands.clone(),
             mood: cast.mood,
+            appetite: cast.appetite,
+            taken: BTreeMap::new(),
+            paced: false,
             conn: None,
             life: 0,
             dials: 0,
@@ -82,6 +73,8 @@ impl Peer {
         self.conn = None;
         self.life += 1;
         self.open.clear();
+        self.taken.clear();
+        self.paced = false;
     }
 
     /// The process is gone, and all that it knew.
@@ -111,8 +104,8 @@ impl World<'_> {
                 self.announce(peer);
             }
             What::AnnounceBadly(peer) => {
-                let twice = [("echo".to_owned(), false), ("echo".to_owned(), true)];
-                let frames = Tongue::S0.announce(&twice, 1, 0, false);
+                let twice = [false, true].map(|flag| Offer::plain("echo".to_owned(), flag));
+                let frames = Tongue::S0.announce(&twice, 1, 0, Caps::default());
                 self.say(peer, frames, Meant::AnnounceBadly);
             }
             What::Capacity(peer, capacity) => {
@@ -121,11 +114,15 @@ impl World<'_> {
                 };
                 stated.capacity = capacity;
                 let promise = stated.promise_ms;
-                self.ping(peer, 0, promise, Some(capacity));
+                self.ping(peer, 0, promise, Some(capacity), None);
             }
             What::Ping(peer) => {
                 let promise = self.peers[peer].hands.as_ref().map_or(0, |h| h.promise_ms);
-                self.ping(peer, 77, promise, None);
+                self.ping(peer, 77, promise, None, None);
+            }
+            What::NeedBroker(peer) => {
+                let frames = Tongue::need_broker(78);
+                self.say(peer, frames, Meant::NeedBroker(78));
             }
             What::Bye(peer) => self.goodbye(peer),
             What::Cut(peer) => {
@@ -149,7 +146,7 @@ impl World<'_> {
                     0 => [9; 8],
                     len => tokens[n as usize % len],
                 };
-                self.reply(peer, token, 0, 200, false);
+                self.reply(peer, token, 0, 200, Kind::Final);
             }
             What::Garbage(peer) => {
                 self.say(peer, vec![b"what is this".to_vec()], Meant::Garbage);
@@ -177,23 +174,32 @@ impl World<'_> {
             via: wish.via,
         };
         let tongue = self.peers[wish.peer].tongue;
-        let mut body = vec![b"task".to_vec(), wish.serial.to_be_bytes().to_vec()];
+        let mut body = match &wish.order {
+            Some((service, policy)) => vec![
+                service.clone().into_bytes(),
+                format!("policy={}", policy.map_or("-", Policy::word)).into_bytes(),
+            ],
+            None => vec![b"task".to_vec(), wish.serial.to_be_bytes().to_vec()],
+        };
         if wish.bytes > 0 {
             body.push(vec![b'.'; wish.bytes]);
         }
+        let key = |key: u64| property("Key", &format!("key {key}"));
+        let properties = wish.key.map(key).unwrap_or_default();
         let frames = tongue.ask(Question {
             way,
             service: &wish.service,
             ttl_ms: wish.ttl_ms,
             idempotent: wish.idempotent,
             priority: wish.priority,
+            wants: wish.wants,
+            properties: &properties,
             body: body.clone(),
         });
-        self.peers[wish.peer]
-            .open
-            .entry(way)
-            .or_default()
-            .push(wish.serial);
+        if wish.wants != Wants::Nothing {
+            let open = &mut self.peers[wish.peer].open;
+            open.entry(way).or_default().push(wish.serial);
+        }
         let asked = Asked {
             serial: wish.serial,
             tongue,
@@ -202,6 +208,9 @@ impl World<'_> {
             ttl_ms: wish.ttl_ms,
             idempotent: wish.idempotent,
             priority: wish.priority,
+            wants: wish.wants,
+            properties,
+            order: wish.order,
             body,
         };
         self.say(wish.peer, frames, Meant::Ask(Box::new(asked)));
@@ -218,14 +227,39 @@ impl World<'_> {
         }
     }
 
-    fn ping(&mut self, peer: usize, id: u64, promise_ms: u32, capacity: Option<u16>) {
-        let frames = Tongue::ping(id, promise_ms, capacity);
+    fn ping(
+        &mut self,
+        peer: usize,
+        id: u64,
+        promise_ms: u32,
+        capacity: Option<u16>,
+        caps: Option<Caps>,
+    ) {
+        let frames = Tongue::ping(id, promise_ms, capacity, caps);
         let meant = Meant::Ping {
             id,
             promise_ms,
             capacity,
+            caps,
         };
         self.say(peer, frames, meant);
+    }
+
+    /// A client lets so many parts come as it has taken.
+    pub(crate) fn give_credit(&mut self, number: usize, life: u64, way: Way) {
+        let peer = &mut self.peers[number];
+        if peer.life != life {
+            return;
+        }
+        if let Some((messages, bytes)) = peer.taken.remove(&way) {
+            let kib = bytes.div_ceil(1024) as u32;
+            let more = More { messages, kib };
+            self.say(
+                number,
+                Tongue::credit(way.id, more),
+                Meant::Credit(way, more),
+            );
+        }
     }
 
     pub(crate) fn announce(&mut self, peer: usize) {
@@ -236,12 +270,12 @@ impl World<'_> {
             &stated.offers,
             stated.capacity,
             stated.promise_ms,
-            stated.deep,
+            stated.caps,
         );
         self.say(peer, frames, Meant::Announce(stated));
     }
 
-    fn goodbye(&mut self, number: usize) {
+    pub(crate) fn goodbye(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         peer.open.clear();
         // Some go on with what they have, and answer when nobody counts on it any more.
@@ -255,7 +289,7 @@ impl World<'_> {
         self.after_ms(300, Act::Announce(number, life));
     }
 
-    fn crash(&mut self, peer: usize) {
+    pub(crate) fn crash(&mut self, peer: usize) {
         self.cut(peer);
         let peer_state = &mut self.peers[peer];
         peer_state.die();
@@ -267,6 +301,15 @@ impl World<'_> {
     /// The first words of a new session.
     pub(crate) fn begin_session(&mut self, peer: usize) {
         self.announce(peer);
+        let state = &self.peers[peer];
+        if state.tongue == Tongue::S0 && state.appetite != Appetite::Boundless {
+            let promise = state.hands.as_ref().map_or(0, |hands| hands.promise_ms);
+            let caps = Caps {
+                credit: true,
+                ..Caps::default()
+            };
+            self.ping(peer, 79, promise, None, Some(caps));
+        }
         self.next_beat(peer);
         let backlog = self.peers[peer].backlog.pop_front();
         if let Some(wish) = backlog {
@@ -306,7 +349,7 @@ impl World<'_> {
             let frames = peer.tongue.beat();
             self.say(number, frames, Meant::Beat);
         } else if promise > 0 {
-            self.ping(number, 0, promise, None);
+            self.ping(number, 0, promise, None, None);
         }
         self.next_beat(number);
     }
@@ -335,16 +378,36 @@ impl World<'_> {
                 let frames = tongue.beat();
                 self.say(number, frames, Meant::Beat);
             }
-            Heard::Beat | Heard::Config { .. } | Heard::Pong(_) | Heard::Complaint(_) => {}
+            Heard::Config { .. } => {
+                let peer = &mut self.peers[number];
+                peer.paced = peer.hands.as_ref().is_some_and(|hands| hands.caps.credit);
+            }
+            Heard::Credit(token, more) => self.take_credit(number, token, more),
+            Heard::Beat | Heard::Pong(..) | Heard::Complaint(_) | Heard::ChangeBroker { .. } => {}
         }
         Ok(())
     }
 
     fn take_answer(&mut self, number: usize, said: &Said) -> Checked {
+        let peer = &mut self.peers[number];
         if said.partial {
+            let counts = peer.tongue == Tongue::S0 && said.way.id != 0;
+            if let Appetite::Counting(ms) = peer.appetite
+                && counts
+            {
+                let bytes: usize = said.body.iter().map(Vec::len).sum();
+                let taken = peer.taken.entry(said.way).or_default();
+                (taken.0, taken.1) = (taken.0 + 1, taken.1 + bytes);
+                if taken.0 == 1 {
+                    let question = [about::CREDIT, number as u64, said.way.id];
+                    let mut dice = Dice::of(self.plan.seed, &question);
+                    let act = Act::Credit(number, peer.life, said.way);
+                    self.after_ms(dice.between(0, ms), act);
+                }
+            }
             return Ok(());
         }
-        let peer = &mut self.peers[number];
+        peer.taken.remove(&said.way);
         // A twin is refused, the older question stays.
         let twin = said.error.is_some_and(|error| error.code == 409);
         if let Some(all) = peer.open.get_mut(&said.way) {
@@ -364,163 +427,6 @@ impl World<'_> {
         }
         Ok(())
     }
-
-    fn take_task(&mut self, number: usize, given: Given) {
-        let serial = given
-            .body
-            .get(1)
-            .and_then(|serial| serial.as_slice().try_into().ok())
-            .map_or(0, u64::from_be_bytes);
-        let peer = &mut self.peers[number];
-        let mood = if self.resting {
-            Mood::Prompt
-        } else {
-            peer.mood
-        };
-        let dice = Dice::of(self.plan.seed, &[about::WORK, serial, number as u64]);
-        let steps = steps(dice, mood, peer.tongue);
-        peer.holding.insert(given.token, Job { serial, steps });
-        self.next_step(number, given.token);
-    }
-
-    fn take_cancel(&mut self, number: usize, token: Token) {
-        let Some(job) = self.peers[number].holding.get_mut(&token) else {
-            return;
-        };
-        let question = [about::CANCELLED, job.serial, number as u64];
-        let mut dice = Dice::of(self.plan.seed, &question);
-        if dice.percent(70) || job.steps.is_empty() {
-            job.steps = VecDeque::from([(dice.between(50, 5_000), Deed::Final(499))]);
-            self.next_step(number, token);
-        }
-    }
-
-    fn next_step(&mut self, number: usize, token: Token) {
-        let peer = &self.peers[number];
-        let next = peer.holding.get(&token).and_then(|job| job.steps.front());
-        if let Some((delay, _)) = next {
-            let act = Act::Work(number, token);
-            let at = self.now + Duration::from_micros(*delay);
-            self.at(at, act);
-        }
-    }
-
-    pub(crate) fn work(&mut self, number: usize, token: Token) {
-        let peer = &mut self.peers[number];
-        if peer.frozen_until > self.now {
-            let thaws = peer.frozen_until;
-            self.at(thaws, Act::Work(number, token));
-            return;
-        }
-        let Some(job) = peer.holding.get_mut(&token) else {
-            return;
-        };
-        let serial = job.serial;
-        let Some((_, deed)) = job.steps.pop_front() else {
-            return;
-        };
-        match deed {
-            Deed::Part => self.reply(number, token, serial, 200, true),
-            Deed::Final(code) => {
-                let again = matches!(job.steps.front(), Some((_, Deed::Again)));
-                self.peers[number].holding.remove(&token);
-                self.reply(number, token, serial, code, false);
-                if again {
-                    self.reply(number, token, serial, code, false);
-                }
-                return;
-            }
-            Deed::Again => {}
-            Deed::Stray => {
-                let mut wrong = token;
-                wrong[7] ^= 0x55;
-                self.reply(number, wrong, serial, 200, false);
-            }
-            Deed::Crash => return self.crash(number),
-            Deed::Bye => return self.goodbye(number),
-        }
-        self.next_step(number, token);
-    }
-
-    fn reply(&mut self, number: usize, token: Token, serial: u64, code: u16, partial: bool) {
-        self.nonce += 1;
-        let nonce = self.nonce;
-        let tongue = self.peers[number].tongue;
-        let mut dice = Dice::of(self.plan.seed, &[about::WORK, serial, nonce]);
-        let mut body = vec![
-            b"reply".to_vec(),
-            serial.to_be_bytes().to_vec(),
-            nonce.to_be_bytes().to_vec(),
-        ];
-        if dice.percent(15) {
-            body.push(vec![b'+'; dice.between(50, 900) as usize]);
-        }
-        // RFC 7 has no parts.
-        let partial = partial && !matches!(tongue, Tongue::Mdp01);
-        let frames = tongue.reply(token, code, partial, body.clone());
-        let meant = Meant::Reply {
-            token,
-            partial,
-            body,
-        };
-        self.say(number, frames, meant);
-    }
-
-    /// Nothing goes wrong any more: who holds a task answers it.
-    pub(crate) fn make_up(&mut self, number: usize) {
-        let peer = &mut self.peers[number];
-        peer.mood = Mood::Prompt;
-        peer.backlog.clear();
-        peer.frozen_until = Time::ZERO;
-        let tokens: Vec<Token> = peer.holding.keys().copied().collect();
-        for token in tokens {
-            if let Some(job) = self.peers[number].holding.get_mut(&token) {
-                job.steps = VecDeque::from([(500, Deed::Final(200))]);
-            }
-            self.next_step(number, token);
-        }
-        self.at(self.now, Act::Thaw(number));
-    }
-}
-
-fn steps(mut dice: Dice, mood: Mood, tongue: Tongue) -> VecDeque<(u64, Deed)> {
-    let mut steps = VecDeque::new();
-    let done = Deed::Final(*dice.pick(&[200, 200, 200, 404, 500]));
-    let soon = dice.between(30, 30_000);
-    match mood {
-        Mood::Prompt => steps.push_back((soon / 10, done)),
-        Mood::Late => steps.push_back((dice.between(100_000, 7_000_000), done)),
-        Mood::Never => {}
-        Mood::Human => {
-            let parts = |dice: &mut Dice, steps: &mut VecDeque<(u64, Deed)>| {
-                for _ in 0..dice.between(1, 4) {
-                    steps.push_back((dice.between(50, 100_000), Deed::Part));
-                }
-            };
-            match dice.below(100) {
-                0..50 => steps.push_back((soon, done)),
-                50..66 => {
-                    parts(&mut dice, &mut steps);
-                    steps.push_back((soon, done));
-                }
-                66..74 => steps.push_back((dice.between(100_000, 7_000_000), done)),
-                74..79 => steps.extend([(soon, done), (soon, Deed::Again)]),
-                79..83 => {}
-                83..88 => steps.extend([(soon, Deed::Stray), (soon, done)]),
-                88..91 => {
-                    parts(&mut dice, &mut steps);
-                    steps.push_back((soon, Deed::Crash));
-                }
-                91..94 => steps.push_back((soon, Deed::Crash)),
-                94..98 => steps.push_back((soon, Deed::Bye)),
-                _ => parts(&mut dice, &mut steps),
-            }
-        }
-    }
-    if tongue == Tongue::Mdp01 {
-        steps.retain(|(_, deed)| *deed != Deed::Part);
-    }
-    steps
 }
 
 /// Who must be awake for it.
@@ -531,6 +437,7 @@ fn subject(what: &What) -> Option<usize> {
         | What::AnnounceBadly(peer)
         | What::Capacity(peer, _)
         | What::Ping(peer)
+        | What::NeedBroker(peer)
         | What::Bye(peer)
         | What::Forge(peer, _)
         | What::Garbage(peer) => Some(*peer),

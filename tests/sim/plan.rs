@@ -9,8 +9,11 @@ use scale0::broker::{Config, Overflow};
 use scale0::limits::Limits;
 use scale0::time::Time;
 
+use crate::cast::cast;
 use crate::dice::{Dice, about};
-use crate::speech::Tongue;
+use crate::offer::{Offer, Policy};
+use crate::script::script;
+use crate::speech::{Caps, Tongue, Wants};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -31,6 +34,18 @@ pub(crate) struct Cast {
     pub(crate) hands: Option<Stated>,
     pub(crate) line: Line,
     pub(crate) mood: Mood,
+    pub(crate) appetite: Appetite,
+}
+
+/// How a client takes the parts of a reply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Appetite {
+    /// It does not count them.
+    Boundless,
+    /// It gives credit for what it has taken, within so many milliseconds.
+    Counting(u64),
+    /// It counts them, and gives no credit.
+    Sated,
 }
 
 /// What a connection is like, in both directions.
@@ -48,10 +63,10 @@ pub(crate) struct Line {
 /// What a worker says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Stated {
-    pub(crate) offers: Vec<(String, bool)>,
+    pub(crate) offers: Vec<Offer>,
     pub(crate) capacity: u16,
     pub(crate) promise_ms: u32,
-    pub(crate) deep: bool,
+    pub(crate) caps: Caps,
 }
 
 /// How a worker treats its tasks.
@@ -65,6 +80,12 @@ pub(crate) enum Mood {
     Late,
     /// Not before the end.
     Never,
+    /// It fails at everything.
+    Sick,
+    /// It refuses most of it.
+    Unwilling,
+    /// In many parts.
+    Talkative,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +106,7 @@ pub(crate) enum What {
     /// A PING with another capacity.
     Capacity(usize, u16),
     Ping(usize),
+    NeedBroker(usize),
     Bye(usize),
     /// The connection breaks; both ends are told.
     Cut(usize),
@@ -117,6 +139,31 @@ pub(crate) struct Wish {
     pub(crate) idempotent: bool,
     pub(crate) priority: u8,
     pub(crate) bytes: usize,
+    pub(crate) wants: Wants,
+    /// The property by which a worker may be chosen.
+    pub(crate) key: Option<u64>,
+    /// A service, and what an operator sets for it.
+    pub(crate) order: Option<(String, Option<Policy>)>,
+}
+
+impl Wish {
+    /// A question to the broker itself.
+    pub(crate) fn own(serial: u64, peer: usize, service: &str) -> Self {
+        Self {
+            serial,
+            peer,
+            service: service.to_owned(),
+            id: 1_000 + serial,
+            via: 0,
+            ttl_ms: 0,
+            idempotent: false,
+            priority: 4,
+            bytes: 0,
+            wants: Wants::Answer,
+            key: None,
+            order: None,
+        }
+    }
 }
 
 impl fmt::Display for Happening {
@@ -138,16 +185,7 @@ impl Plan {
         let config = config(&mut dice, tight);
         let cast = cast(&mut dice);
         let end = Time::from_millis(dice.between(1_000, 16_000));
-        let mut writer = Writer {
-            dice,
-            cast: &cast,
-            end,
-            serial: 0,
-            script: Vec::new(),
-        };
-        writer.write();
-        let mut script = writer.script;
-        script.sort_by_key(|happening| happening.at);
+        let script = script(dice, &cast, end);
         Self {
             seed,
             config,
@@ -167,8 +205,14 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
         suspect_time: Duration::from_secs(10),
         max_attempts: dice.between(1, 3) as u16,
         overflow: *dice.pick(&[Overflow::Refuse, Overflow::Refuse, Overflow::Block]),
+        eject_after: dice.between(2, 5) as u32,
+        eject_time: Duration::from_millis(*dice.pick(&[0, 200, 700, 700, 2_000])),
+        drain_time: Duration::from_millis(*dice.pick(&[100, 800, 3_000])),
         ..Config::default()
     };
+    if dice.percent(40) {
+        config.failover = vec!["tcp://10.0.0.2:5555".parse().expect("it is one")];
+    }
     config.limits = if tight {
         let held = dice.between(4_000, 40_000) as usize;
         Limits {
@@ -179,6 +223,7 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
             awaited_names: dice.between(1, 3) as usize,
             worker_tasks: dice.between(1, 4) as usize,
             worker_outbox: dice.between(100, 2_000) as usize,
+            ahead: dice.between(500, 6_000) as usize,
             message: 2_000,
             parts: 12,
             ..Limits::default()
@@ -192,272 +237,3 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
     };
     config
 }
-
-fn cast(dice: &mut Dice) -> Vec<Cast> {
-    let clients = dice.between(1, 6);
-    let workers = dice.between(1, 6);
-    let services = dice.between(1, SERVICES.len() as u64);
-    let mut cast = Vec::new();
-    for _ in 0..clients {
-        // A proxy may stand for many.
-        let tongue = *dice.pick(&CLIENTS);
-        let both = tongue == Tongue::S0 && dice.percent(20);
-        let hands = both.then(|| hands(dice, tongue, services));
-        cast.push(member(dice, tongue, hands));
-    }
-    for _ in 0..workers {
-        let tongue = *dice.pick(&WORKERS);
-        let hands = hands(dice, tongue, services);
-        cast.push(member(dice, tongue, Some(hands)));
-    }
-    cast
-}
-
-fn member(dice: &mut Dice, tongue: Tongue, hands: Option<Stated>) -> Cast {
-    let slow = dice.percent(15);
-    Cast {
-        tongue,
-        hands,
-        line: Line {
-            latency_us: dice.between(50, if slow { 80_000 } else { 3_000 }),
-            jitter_us: dice.between(1, if slow { 60_000 } else { 2_000 }),
-            slowness: if slow { dice.between(1, 200) } else { 0 },
-            window: if slow { 300 } else { 2_000 },
-        },
-        mood: *dice.pick(&[
-            Mood::Prompt,
-            Mood::Prompt,
-            Mood::Human,
-            Mood::Human,
-            Mood::Human,
-            Mood::Late,
-            Mood::Never,
-        ]),
-    }
-}
-
-pub(crate) fn hands(dice: &mut Dice, tongue: Tongue, services: u64) -> Stated {
-    if !tongue.is_s0() {
-        // Majordomo: one service, one task, idempotent by its RFC.
-        return Stated {
-            offers: vec![(service(dice, services), true)],
-            capacity: 1,
-            promise_ms: 0,
-            deep: false,
-        };
-    }
-    let mut offers: Vec<(String, bool)> = Vec::new();
-    for _ in 0..dice.between(1, 3) {
-        let name = service(dice, services);
-        if offers.iter().all(|(known, _)| *known != name) {
-            offers.push((name, dice.percent(30)));
-        }
-    }
-    Stated {
-        offers,
-        capacity: *dice.pick(&[1, 1, 2, 3, 5, 20]),
-        promise_ms: *dice.pick(&[0, 0, 300, 1_000, 2_500]),
-        deep: dice.percent(15),
-    }
-}
-
-fn service(dice: &mut Dice, services: u64) -> String {
-    // The first ones more often, so that peers have to do with each other.
-    let n = dice.below(services).min(dice.below(services));
-    SERVICES[n as usize].to_owned()
-}
-
-struct Writer<'a> {
-    dice: Dice,
-    cast: &'a [Cast],
-    end: Time,
-    serial: u64,
-    script: Vec<Happening>,
-}
-
-impl Writer<'_> {
-    fn write(&mut self) {
-        for peer in 0..self.cast.len() {
-            let early = self.dice.percent(70);
-            let most = if early {
-                20
-            } else {
-                self.end.as_micros() / 2_000
-            };
-            let at = Time::from_millis(self.dice.below(most));
-            self.put(at, What::Join(peer));
-        }
-        let clients: Vec<usize> = (0..self.cast.len())
-            .filter(|peer| {
-                let cast = &self.cast[*peer];
-                cast.hands.is_none() || (cast.tongue == Tongue::S0 && *peer < 6)
-            })
-            .collect();
-        let asks = self.dice.between(5, 60);
-        for _ in 0..asks {
-            let peer = *self.dice.pick(&clients);
-            let at = self.moment();
-            let burst = match self.dice.below(100) {
-                0..3 => self.dice.between(5, 40),
-                3..15 => self.dice.between(2, 5),
-                _ => 1,
-            };
-            for n in 0..burst {
-                self.ask(at + Duration::from_micros(n), peer);
-            }
-        }
-        let trouble = self.dice.below(40);
-        for _ in 0..trouble {
-            let at = self.moment();
-            let peer = self.dice.below(self.cast.len() as u64) as usize;
-            let what = self.trouble(peer);
-            self.put(at, what);
-        }
-    }
-
-    fn moment(&mut self) -> Time {
-        // Things like to happen together.
-        let span = self.end.as_micros();
-        let at = self.dice.below(span);
-        if self.dice.percent(40) {
-            let beat = span / 8 + 1;
-            Time::from_micros(at / beat * beat + self.dice.below(3_000))
-        } else {
-            Time::from_micros(at)
-        }
-    }
-
-    fn put(&mut self, at: Time, what: What) {
-        self.script.push(Happening { at, what });
-    }
-
-    fn ask(&mut self, at: Time, peer: usize) {
-        let cast = &self.cast[peer];
-        let tongue = cast.tongue;
-        self.serial += 1;
-        let serial = self.serial;
-        let dice = &mut self.dice;
-        let repeat = dice.percent(10);
-        let unnumbered = dice.percent(20);
-        let (id, via) = match tongue {
-            // Ids are few now and then, so that they meet.
-            Tongue::S0 if repeat => (dice.between(1, 3), 0),
-            Tongue::S0 | Tongue::S0Req => (1_000 + serial, 0),
-            Tongue::S0Proxy if unnumbered => (0, 10_000 + serial as u32),
-            Tongue::S0Proxy if repeat => (dice.between(1, 2), dice.between(1, 3) as u32),
-            Tongue::S0Proxy => (1_000 + serial, dice.between(1, 3) as u32),
-            proxied if proxied.proxied() => (0, 10_000 + serial as u32),
-            _ => (0, 0),
-        };
-        let nobodys = dice.percent(5);
-        let service = if nobodys {
-            let own = ["mmi.service", "mmi.service", "s0.info", "s0.nothing"];
-            match dice.below(8) {
-                n @ 0..4 => format!("nobody.{n}"),
-                n => own[n as usize - 4].to_owned(),
-            }
-        } else {
-            let n = dice
-                .below(SERVICES.len() as u64)
-                .min(dice.below(SERVICES.len() as u64))
-                .min(dice.below(SERVICES.len() as u64));
-            SERVICES[n as usize].to_owned()
-        };
-        let ours = tongue.is_s0();
-        let wish = Wish {
-            serial,
-            peer,
-            service,
-            id,
-            via,
-            ttl_ms: if ours {
-                *dice.pick(&[0, 0, 0, 30, 200, 1_000, 4_000, 30_000])
-            } else {
-                0
-            },
-            idempotent: ours && dice.percent(40),
-            priority: if ours && dice.percent(20) {
-                dice.between(1, 7) as u8
-            } else {
-                4
-            },
-            bytes: match dice.below(20) {
-                0 => dice.between(500, 3_000) as usize,
-                1..6 => dice.between(20, 300) as usize,
-                _ => dice.below(20) as usize,
-            },
-        };
-        if ours && id != 0 && dice.percent(12) {
-            let later = Duration::from_micros(dice.below(400_000));
-            self.put(at + later, What::Cancel(serial));
-        }
-        self.put(at, What::Ask(wish));
-    }
-
-    fn trouble(&mut self, peer: usize) -> What {
-        let cast = &self.cast[peer];
-        let (tongue, works) = (cast.tongue, cast.hands.is_some());
-        let s0 = tongue == Tongue::S0;
-        let dice = &mut self.dice;
-        match dice.below(100) {
-            0..14 if works && s0 => What::Announce(peer, {
-                let mut stated = hands(dice, tongue, SERVICES.len() as u64);
-                match dice.below(5) {
-                    0 => stated.offers.clear(),
-                    1 => stated.capacity = 0,
-                    _ => {}
-                }
-                stated
-            }),
-            14..20 if works && s0 => What::Capacity(peer, dice.below(5) as u16),
-            20..23 if works && s0 => What::AnnounceBadly(peer),
-            0..8 if s0 => What::Ping(peer),
-            23..29 if works => What::Bye(peer),
-            29..42 => What::Cut(peer),
-            42..52 => What::Crash(peer),
-            52..58 => What::Vanish(peer),
-            58..70 => What::Freeze(peer, *dice.pick(&[50, 400, 3_000, 9_000])),
-            70..82 if works => What::Mood(
-                peer,
-                *dice.pick(&[Mood::Prompt, Mood::Human, Mood::Late, Mood::Never]),
-            ),
-            82..90 if works => What::Forge(peer, dice.below(40)),
-            90..94 => What::Garbage(peer),
-            94..97 => What::Restart,
-            97..100 => What::Drain(*dice.pick(&[0, 300, 3_000])),
-            _ => What::Cut(peer),
-        }
-    }
-}
-
-const CLIENTS: [Tongue; 15] = [
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0Req,
-    Tongue::S0Proxy,
-    Tongue::S0Proxy,
-    Tongue::Mdp01,
-    Tongue::Mdp01Proxy,
-    Tongue::Mdp02,
-    Tongue::Delimited,
-    Tongue::DelimitedProxy,
-    Tongue::Majortomo,
-    Tongue::MajortomoProxy,
-    Tongue::Zproto,
-];
-
-const WORKERS: [Tongue; 9] = [
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::S0,
-    Tongue::Mdp01,
-    Tongue::Mdp02,
-    Tongue::Delimited,
-    Tongue::Zproto,
-];
-
-pub(crate) const SERVICES: [&str; 4] = ["resize", "echo", "sum", "a.rather.long.name.of.a.service"];

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::offer::Offer;
+
 /// The parts of a message.
 pub(crate) type Frames = Vec<Vec<u8>>;
 
@@ -67,7 +69,15 @@ pub(crate) enum Heard {
         promise_ms: u32,
     },
     Beat,
-    Pong(Way),
+    Pong(Way, Option<Caps>),
+    /// A worker may send so many parts more.
+    Credit(Token, More),
+    /// Which other brokers there are, and whether to go there.
+    ChangeBroker {
+        id: u64,
+        go: bool,
+        others: usize,
+    },
     Bye,
     /// An ERROR that belongs to no question.
     Complaint(u16),
@@ -82,6 +92,8 @@ pub(crate) struct Given {
     pub(crate) service: Option<String>,
     pub(crate) idempotent: Option<bool>,
     pub(crate) priority: Option<u8>,
+    pub(crate) oneway: Option<bool>,
+    pub(crate) properties: Option<Vec<u8>>,
     pub(crate) body: Frames,
 }
 
@@ -92,6 +104,8 @@ pub(crate) struct Said {
     /// Where the language tells it.
     pub(crate) service: Option<String>,
     pub(crate) partial: bool,
+    /// The status of a reply, where the language has one.
+    pub(crate) code: Option<u16>,
     /// The broker's own refusal, by its status.
     pub(crate) error: Option<Refusal>,
     pub(crate) body: Frames,
@@ -102,6 +116,8 @@ pub(crate) struct Refusal {
     pub(crate) code: u16,
     /// Majordomo does not tell.
     pub(crate) not_executed: Option<bool>,
+    /// It is the word for a broker that ends.
+    pub(crate) draining: Option<bool>,
 }
 
 /// A question, whatever the language.
@@ -112,7 +128,50 @@ pub(crate) struct Question<'a> {
     pub(crate) ttl_ms: u32,
     pub(crate) idempotent: bool,
     pub(crate) priority: u8,
+    pub(crate) wants: Wants,
+    pub(crate) properties: &'a [u8],
     pub(crate) body: Frames,
+}
+
+/// What a client wants to hear of its task.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Wants {
+    #[default]
+    Answer,
+    /// That the broker has taken charge of it.
+    Receipt,
+    Nothing,
+}
+
+/// So many parts of a reply more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct More {
+    pub(crate) messages: u16,
+    pub(crate) kib: u32,
+}
+
+/// What a peer names in `Caps`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Caps {
+    pub(crate) deep: bool,
+    pub(crate) credit: bool,
+}
+
+impl Caps {
+    fn property(self) -> Vec<u8> {
+        let words = [(self.deep, "deep"), (self.credit, "credit")];
+        let named: Vec<&str> = words.iter().filter(|w| w.0).map(|w| w.1).collect();
+        property("Caps", &named.join(" "))
+    }
+}
+
+/// How a worker's reply goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Part,
+    Final,
+    /// Another is to have the task.
+    Refusal,
 }
 
 impl Tongue {
@@ -143,14 +202,7 @@ impl Tongue {
     pub(crate) fn ask(self, question: Question<'_>) -> Frames {
         let service = question.service.as_bytes().to_vec();
         let head = match self {
-            Self::S0 | Self::S0Req | Self::S0Proxy => vec![header(
-                TASK,
-                u8::from(question.idempotent) << 1 | question.priority << 5,
-                0,
-                question.ttl_ms,
-                question.way.id.to_be_bytes(),
-                &service,
-            )],
+            Self::S0 | Self::S0Req | Self::S0Proxy => vec![s0_task(&question)],
             Self::Mdp01 | Self::Mdp01Proxy => vec![b"MDPC01".to_vec(), service],
             Self::Mdp02 | Self::Delimited | Self::DelimitedProxy => {
                 vec![b"MDPC02".to_vec(), vec![1], service]
@@ -180,23 +232,20 @@ impl Tongue {
     /// CONNECT or READY.
     pub(crate) fn announce(
         self,
-        offers: &[(String, bool)],
+        offers: &[Offer],
         capacity: u16,
         promise_ms: u32,
-        deep: bool,
+        caps: Caps,
     ) -> Frames {
-        let first = || offers.first().map(|(name, _)| name.clone().into_bytes());
+        let first = || offers.first().map(|offer| offer.name.clone().into_bytes());
         match self {
             Self::S0 | Self::S0Req | Self::S0Proxy => {
-                let mut head = header(CONNECT, 0, capacity, promise_ms, [0; 8], b"");
-                if deep {
-                    head.extend(b"\x04Caps\x00\x00\x00\x04deep");
+                let mut head = header(word::CONNECT, 0, capacity, promise_ms, [0; 8], b"");
+                if caps != Caps::default() {
+                    head.extend(caps.property());
                 }
                 let mut frames = vec![head];
-                for (name, idempotent) in offers {
-                    let attribute = if *idempotent { ";idempotent" } else { "" };
-                    frames.push(format!("{name}{attribute}").into_bytes());
-                }
+                frames.extend(offers.iter().map(|offer| offer.text().into_bytes()));
                 frames
             }
             Self::Zproto => {
@@ -211,10 +260,16 @@ impl Tongue {
     }
 
     /// A worker's reply. RFC 7 knows no partial ones.
-    pub(crate) fn reply(self, token: Token, code: u16, partial: bool, body: Frames) -> Frames {
+    pub(crate) fn reply(self, token: Token, code: u16, kind: Kind, body: Frames) -> Frames {
+        let partial = kind == Kind::Part;
         let mut frames = match self {
             Self::S0 | Self::S0Req | Self::S0Proxy => {
-                vec![header(REPLY, u8::from(partial), code, 0, token, b"")]
+                let flags = match kind {
+                    Kind::Part => 1,
+                    Kind::Refusal => 2,
+                    Kind::Final => 0,
+                };
+                vec![header(word::REPLY, flags, code, 0, token, b"")]
             }
             Self::Zproto => {
                 let number = if partial { 6 } else { 7 };
@@ -242,7 +297,7 @@ impl Tongue {
     pub(crate) fn beat(self) -> Frames {
         match self {
             Self::S0 | Self::S0Req | Self::S0Proxy => {
-                vec![header(PONG, 0, 0, 0, [0; 8], b"")]
+                vec![header(word::PONG, 0, 0, 0, [0; 8], b"")]
             }
             Self::Zproto => vec![b"\xaa\xa4\x08\x06MDPW02\x05".to_vec()],
             Self::Mdp01 | Self::Mdp01Proxy => self.majordomo(4, None),
@@ -253,22 +308,40 @@ impl Tongue {
     /// BYE or DISCONNECT.
     pub(crate) fn bye(self) -> Frames {
         match self {
-            Self::S0 | Self::S0Req | Self::S0Proxy => vec![header(BYE, 0, 0, 0, [0; 8], b"")],
+            Self::S0 | Self::S0Req | Self::S0Proxy => vec![header(word::BYE, 0, 0, 0, [0; 8], b"")],
             Self::Zproto => vec![b"\xaa\xa4\x09\x06MDPW02\x06".to_vec()],
             Self::Mdp01 | Self::Mdp01Proxy => self.majordomo(5, None),
             _ => self.majordomo(6, None),
         }
     }
 
-    pub(crate) fn ping(id: u64, promise_ms: u32, capacity: Option<u16>) -> Frames {
+    pub(crate) fn ping(
+        id: u64,
+        promise_ms: u32,
+        capacity: Option<u16>,
+        caps: Option<Caps>,
+    ) -> Frames {
         let flags = u8::from(capacity.is_some());
         let code = capacity.unwrap_or(0);
-        vec![header(PING, flags, code, promise_ms, id.to_be_bytes(), b"")]
+        let mut head = header(word::PING, flags, code, promise_ms, id.to_be_bytes(), b"");
+        if let Some(caps) = caps {
+            head.extend(caps.property());
+        }
+        vec![head]
+    }
+
+    pub(crate) fn credit(id: u64, more: More) -> Frames {
+        let id = id.to_be_bytes();
+        vec![header(word::CREDIT, 0, more.messages, more.kib, id, b"")]
+    }
+
+    pub(crate) fn need_broker(id: u64) -> Frames {
+        vec![header(word::NEEDBROKER, 0, 0, 0, id.to_be_bytes(), b"")]
     }
 
     pub(crate) fn cancel(self, way: Way) -> Frames {
         let mut frames = self.envelope(way.via);
-        frames.push(header(CANCEL, 0, 0, 0, way.id.to_be_bytes(), b""));
+        frames.push(header(word::CANCEL, 0, 0, 0, way.id.to_be_bytes(), b""));
         frames
     }
 
@@ -285,41 +358,33 @@ impl Tongue {
         frames.extend(argument);
         frames
     }
+}
 
-    /// What a peer of this tongue understands; the error says what it cannot.
-    pub(crate) fn hear(self, frames: &[Vec<u8>]) -> Result<Heard, String> {
-        let lost = || Err(format!("{self:?} does not understand {frames:?}"));
-        let mut via = 0;
-        let mut rest = frames;
-        if self.proxied() {
-            let [way, empty, inner @ ..] = frames else {
-                return lost();
-            };
-            let number = std::str::from_utf8(way)
-                .ok()
-                .and_then(|way| way.strip_prefix("way ")?.parse().ok());
-            let Some(number) = number.filter(|_| empty.is_empty()) else {
-                return lost();
-            };
-            (via, rest) = (number, inner);
-        } else if !matches!(self, Self::S0 | Self::Mdp02 | Self::Zproto) {
-            let [empty, inner @ ..] = frames else {
-                return lost();
-            };
-            if !empty.is_empty() {
-                return lost();
-            }
-            rest = inner;
-        }
-        let heard = match self {
-            Self::S0 | Self::S0Req | Self::S0Proxy => hear_s0(via, rest),
-            Self::Zproto => hear_zproto(rest),
-            Self::Majortomo | Self::MajortomoProxy => hear_majortomo(via, rest),
-            Self::Mdp01 | Self::Mdp01Proxy => hear_mdp01(via, rest),
-            Self::Mdp02 | Self::Delimited | Self::DelimitedProxy => hear_mdp02(via, rest),
-        };
-        heard.map_or_else(lost, Ok)
-    }
+fn s0_task(question: &Question<'_>) -> Vec<u8> {
+    let wants = match question.wants {
+        Wants::Answer => 0,
+        Wants::Receipt => ONEWAY,
+        Wants::Nothing => ONEWAY | QUIET,
+    };
+    let mut head = header(
+        word::TASK,
+        u8::from(question.idempotent) << 1 | wants | question.priority << 5,
+        0,
+        question.ttl_ms,
+        question.way.id.to_be_bytes(),
+        question.service.as_bytes(),
+    );
+    head.extend_from_slice(question.properties);
+    head
+}
+
+/// Properties, as they end a header.
+pub(crate) fn property(name: &str, value: &str) -> Vec<u8> {
+    let mut out = vec![name.len() as u8];
+    out.extend(name.as_bytes());
+    out.extend((value.len() as u32).to_be_bytes());
+    out.extend(value.as_bytes());
+    out
 }
 
 fn header(command: u8, flags: u8, code: u16, ms: u32, id: Token, name: &[u8]) -> Vec<u8> {
@@ -331,179 +396,21 @@ fn header(command: u8, flags: u8, code: u16, ms: u32, id: Token, name: &[u8]) ->
     out
 }
 
-fn hear_s0(via: u32, frames: &[Vec<u8>]) -> Option<Heard> {
-    let (head, body) = frames.split_first()?;
-    if head.len() < 20 || !head.starts_with(b"S0\x01") {
-        return None;
-    }
-    let (command, flags, name_len) = (head[3], head[4], usize::from(head[5]));
-    let code = u16::from_be_bytes([head[6], head[7]]);
-    let ms = u32::from_be_bytes(head[8..12].try_into().ok()?);
-    let token: Token = head[12..20].try_into().ok()?;
-    let id = u64::from_be_bytes(token);
-    let name = head.get(20..20 + name_len)?;
-    let way = Way { id, via };
-    let body = body.to_vec();
-    Some(match command {
-        TASK => Heard::Task(Given {
-            token,
-            attempt: Some(code),
-            ttl_ms: Some(ms),
-            service: Some(String::from_utf8(name.to_vec()).ok()?),
-            idempotent: Some(flags & 2 != 0),
-            priority: Some(flags >> 5),
-            body,
-        }),
-        REPLY => Heard::Answer(Said {
-            way,
-            service: None,
-            partial: flags & 1 != 0,
-            error: None,
-            body,
-        }),
-        ERROR if way == Way::default() => Heard::Complaint(code),
-        ERROR => Heard::Answer(Said {
-            way,
-            service: None,
-            partial: false,
-            error: Some(Refusal {
-                code,
-                not_executed: Some(flags & 1 != 0),
-            }),
-            body,
-        }),
-        CONNECT => Heard::Unknown,
-        CONFIG => Heard::Config { promise_ms: ms },
-        PING => Heard::Beat,
-        PONG => Heard::Pong(way),
-        CANCEL => Heard::Cancel(token),
-        BYE => Heard::Bye,
-        _ => return None,
-    })
-}
+const ONEWAY: u8 = 4;
+const QUIET: u8 = 8;
 
-/// Errors come to Majordomo clients as a body that this simulation's broker is told to send.
-fn majordomo_answer(
-    via: u32,
-    service: Option<&[u8]>,
-    partial: bool,
-    body: &[Vec<u8>],
-) -> Option<Heard> {
-    let error = match body {
-        [text] => text
-            .strip_prefix(b"error ")
-            .and_then(|code| std::str::from_utf8(code).ok()?.parse().ok())
-            .map(|code| Refusal {
-                code,
-                not_executed: None,
-            }),
-        [] => return None,
-        _ => None,
-    };
-    Some(Heard::Answer(Said {
-        way: Way { id: 0, via },
-        service: match service {
-            Some(name) => Some(String::from_utf8(name.to_vec()).ok()?),
-            None => None,
-        },
-        partial,
-        error,
-        body: body.to_vec(),
-    }))
+/// The commands of S0.
+pub(crate) mod word {
+    pub(crate) const TASK: u8 = 1;
+    pub(crate) const REPLY: u8 = 2;
+    pub(crate) const ERROR: u8 = 3;
+    pub(crate) const CONNECT: u8 = 4;
+    pub(crate) const CONFIG: u8 = 5;
+    pub(crate) const PING: u8 = 6;
+    pub(crate) const PONG: u8 = 7;
+    pub(crate) const CANCEL: u8 = 8;
+    pub(crate) const BYE: u8 = 9;
+    pub(crate) const NEEDBROKER: u8 = 0x0a;
+    pub(crate) const CHANGEBROKER: u8 = 0x0b;
+    pub(crate) const CREDIT: u8 = 0x0d;
 }
-
-fn majordomo_task(rest: &[Vec<u8>]) -> Option<Heard> {
-    let [token, empty, body @ ..] = rest else {
-        return None;
-    };
-    if !empty.is_empty() || body.is_empty() {
-        return None;
-    }
-    Some(Heard::Task(Given {
-        token: token.as_slice().try_into().ok()?,
-        attempt: None,
-        ttl_ms: None,
-        service: None,
-        idempotent: None,
-        priority: None,
-        body: body.to_vec(),
-    }))
-}
-
-fn hear_mdp01(via: u32, frames: &[Vec<u8>]) -> Option<Heard> {
-    match frames {
-        [head, service, body @ ..] if head == b"MDPC01" => {
-            majordomo_answer(via, Some(service), false, body)
-        }
-        [head, command, rest @ ..] if head == b"MDPW01" => match (command.as_slice(), rest) {
-            ([2], rest) => majordomo_task(rest),
-            ([4], []) => Some(Heard::Beat),
-            ([5], []) => Some(Heard::Unknown),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn hear_mdp02(via: u32, frames: &[Vec<u8>]) -> Option<Heard> {
-    match frames {
-        [head, command, service, body @ ..] if head == b"MDPC02" => match command.as_slice() {
-            [2] => majordomo_answer(via, Some(service), true, body),
-            [3] => majordomo_answer(via, Some(service), false, body),
-            _ => None,
-        },
-        [head, command, rest @ ..] if head == b"MDPW02" => match (command.as_slice(), rest) {
-            ([2], rest) => majordomo_task(rest),
-            ([5], []) => Some(Heard::Beat),
-            ([6], []) => Some(Heard::Unknown),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn hear_majortomo(via: u32, frames: &[Vec<u8>]) -> Option<Heard> {
-    match frames {
-        [head, command, body @ ..] if head == b"MDPC02" => match command.as_slice() {
-            [3] => majordomo_answer(via, None, true, body),
-            [4] => majordomo_answer(via, None, false, body),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn hear_zproto(frames: &[Vec<u8>]) -> Option<Heard> {
-    let (head, rest) = frames.split_first()?;
-    match head.strip_prefix(b"\xaa\xa4")? {
-        [
-            number @ (2 | 3),
-            6,
-            b'M',
-            b'D',
-            b'P',
-            b'C',
-            b'0',
-            b'2',
-            command,
-            len,
-            service @ ..,
-        ] if number == command && usize::from(*len) == service.len() => {
-            majordomo_answer(0, Some(service), *number == 2, rest)
-        }
-        b"\x05\x06MDPW02\x02" => majordomo_task(rest),
-        b"\x08\x06MDPW02\x05" if rest.is_empty() => Some(Heard::Beat),
-        b"\x09\x06MDPW02\x06" if rest.is_empty() => Some(Heard::Unknown),
-        _ => None,
-    }
-}
-
-const TASK: u8 = 1;
-const REPLY: u8 = 2;
-const ERROR: u8 = 3;
-const CONNECT: u8 = 4;
-const CONFIG: u8 = 5;
-const PING: u8 = 6;
-const PONG: u8 = 7;
-const CANCEL: u8 = 8;
-const BYE: u8 = 9;

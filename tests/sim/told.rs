@@ -1,8 +1,9 @@
 //! What the sender of a message means by it, told to the ledger beside the bytes that the broker
 //! reads.
 
+use crate::offer::Policy;
 use crate::plan::Stated;
-use crate::speech::{Frames, Token, Tongue, Way};
+use crate::speech::{Caps, Frames, Kind, More, Token, Tongue, Wants, Way};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Meant {
@@ -15,13 +16,18 @@ pub(crate) enum Meant {
     AnnounceBadly,
     Reply {
         token: Token,
-        partial: bool,
+        code: u16,
+        kind: Kind,
         body: Frames,
     },
+    /// A client takes so many parts more.
+    Credit(Way, More),
+    NeedBroker(u64),
     Ping {
         id: u64,
         promise_ms: u32,
         capacity: Option<u16>,
+        caps: Option<Caps>,
     },
     Beat,
     Bye,
@@ -38,5 +44,9 @@ pub(crate) struct Asked {
     pub(crate) ttl_ms: u32,
     pub(crate) idempotent: bool,
     pub(crate) priority: u8,
+    pub(crate) wants: Wants,
+    pub(crate) properties: Vec<u8>,
+    /// What is to be set, and for which service.
+    pub(crate) order: Option<(String, Option<Policy>)>,
     pub(crate) body: Frames,
 }

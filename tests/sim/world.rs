@@ -7,15 +7,16 @@ use std::time::Duration;
 use scale0::broker::{Event, PeerId};
 use scale0::time::Time;
 
+use crate::cast::SERVICES;
 use crate::faults::Fault;
 use crate::host::core;
 use crate::ledger::{Broken, Checked, Conn, Ledger, Promise, broken};
 use crate::links::Link;
 use crate::mind::Mind;
 use crate::peers::Peer;
-use crate::plan::{Cast, Line, Mood, Plan, SERVICES, Wish, clock};
+use crate::plan::{Appetite, Cast, Line, Mood, Plan, Wish, clock};
 use crate::rig::checker::Checker;
-use crate::speech::{Token, Tongue};
+use crate::speech::{Token, Tongue, Wants, Way};
 use crate::told::Meant;
 
 /// What time brings.
@@ -33,6 +34,8 @@ pub(crate) enum Act {
     Announce(usize, u64),
     Beat(usize, u64),
     Work(usize, Token),
+    /// A client gives credit for the parts that it has taken.
+    Credit(usize, u64, Way),
     Thaw(usize),
     /// Whether the far end still answers below the level of messages.
     Pulse(Conn),
@@ -124,6 +127,7 @@ impl<'a> World<'a> {
                 window: 100_000,
             },
             mood: Mood::Prompt,
+            appetite: Appetite::Boundless,
         }));
         let mut world = Self {
             plan,
@@ -161,7 +165,17 @@ impl<'a> World<'a> {
         self.run_until(self.plan.end)?;
         self.come_to_rest()?;
         self.probe()?;
-        self.run_until(self.now + Duration::from_secs(3))?;
+        // Who may ask one at a time only, over a slow line, takes a while.
+        for _ in 0..10 {
+            self.run_until(self.now + Duration::from_secs(3))?;
+            let asked = self
+                .links
+                .iter()
+                .all(|link| !link.known || link.up.is_empty());
+            if self.mind.open() == 0 && asked {
+                break;
+            }
+        }
         self.at_rest()
     }
 
@@ -225,6 +239,9 @@ impl<'a> World<'a> {
                     idempotent: true,
                     priority: 4,
                     bytes: 0,
+                    wants: Wants::Answer,
+                    key: None,
+                    order: None,
                 });
             }
         }
@@ -279,6 +296,7 @@ impl<'a> World<'a> {
             }
             Act::Beat(peer, life) => self.beat(peer, life),
             Act::Work(peer, token) => self.work(peer, token),
+            Act::Credit(peer, life, way) => self.give_credit(peer, life, way),
             Act::Thaw(peer) => {
                 if let Some(conn) = self.peers[peer].conn
                     && self.peers[peer].frozen_until <= self.now

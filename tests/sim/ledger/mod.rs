@@ -5,13 +5,23 @@
 //! the others book the actions, `end` looks at what is left undone. The first broken promise ends
 //! the run.
 
+mod choice;
+mod draining;
+mod given;
 mod meaning;
+mod oneway;
 mod order;
+mod posts;
 mod refusing;
 mod said;
+mod standing;
+mod stream;
 mod turn;
 
 use meaning::promised;
+use oneway::Counted;
+use posts::{Announced, Post};
+use stream::Window;
 pub(crate) use turn::After;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -20,8 +30,9 @@ use std::time::Duration;
 use scale0::broker::Config;
 use scale0::time::Time;
 
+use crate::offer::Policy;
 use crate::plan::Stated;
-use crate::speech::{Frames, Token, Tongue, Way};
+use crate::speech::{Frames, Token, Tongue, Wants, Way};
 use crate::told::{Asked, Meant};
 
 /// What is held, by name.
@@ -37,8 +48,20 @@ pub(crate) enum Promise {
     Faithful,
     /// A worker is given no more than it can take, and only what it offers.
     Capacity,
-    /// Of those with room the one idle longest is chosen.
+    /// Of those with room the one idle longest is chosen, where nothing else is said.
     LongestIdle,
+    /// Of those with room the one is chosen that the service's policy names.
+    Choice,
+    /// A task goes to those who offer its name, or the most specific wildcard that it fits.
+    Names,
+    /// Who fails again and again is left out for a while, and comes back; never more than half.
+    Ejection,
+    /// Who refuses a task is not asked again at once, and no attempt is counted.
+    Refusals,
+    /// A one-way task has one receipt, or none if it wants none, and is done or counted as failed.
+    OneWay,
+    /// No more parts are sent than there is credit for, and nobody waits for credit that is given.
+    Credit,
     /// Tasks of one client, service and priority are begun in their order, and what is important
     /// before what is not, unless that has waited.
     InOrder,
@@ -118,6 +141,10 @@ struct Party {
     spoke: Time,
     /// When it last had a task, or was no worker.
     busy: Time,
+    /// It takes parts of replies by credit.
+    counts: bool,
+    /// It understands what it did not ask for.
+    capable: bool,
     hand: Option<Hand>,
     /// The newest announcement, until it is applied.
     stated: Option<(Time, Stated)>,
@@ -130,8 +157,10 @@ struct Hand {
     /// Since when it is not trusted.
     suspect: Option<Time>,
     holding: BTreeMap<Token, u64>,
-    /// When it last became ready or was given a task, as a rank.
-    since: u64,
+    /// What it serves, by name.
+    posts: BTreeMap<String, Post>,
+    /// It was sent to another broker.
+    away: bool,
     room: bool,
     /// From when on a beat is expected at the latest after its interval.
     told: Time,
@@ -149,6 +178,21 @@ struct Task {
     deadline: Time,
     at: At,
     attempts: u16,
+    /// Whose queue it stands or stood in.
+    line: String,
+    /// It stood in another one before.
+    moved: bool,
+    /// Its client hears no more of it.
+    told: bool,
+    /// Who refused it, and until when they are left aside.
+    refusals: Vec<(Conn, Time)>,
+    /// For what post it was given to its worker, and when.
+    post: (String, u64),
+    given: Time,
+    /// What its client still takes, if it counts.
+    down: Option<Window>,
+    /// What its worker may still send, if it counts.
+    up: Option<Window>,
     /// It may be started again if its worker is lost.
     again: bool,
     /// A part of its answer has reached the client.
@@ -186,13 +230,22 @@ struct Due {
     lost: Option<Conn>,
     bye: Option<Conn>,
     fresh: Option<u64>,
-    /// A question to the broker itself.
-    own: Option<(Conn, Way)>,
+    /// A question to the broker itself, and the refusal that it must get.
+    own: Option<(Conn, Way, Option<u16>)>,
+    /// It has been refused too often.
+    exhausted: Option<u64>,
+    /// A question for other brokers.
+    broker: Option<(Conn, u64)>,
+    /// Workers that are sent to another broker, or called back.
+    sent: BTreeSet<Conn>,
+    restored: BTreeSet<Conn>,
+    /// Tasks that have changed their queue.
+    moved: BTreeSet<u64>,
     reply: Option<(u64, Frames)>,
     partial: Option<u64>,
     must_end: Option<u64>,
     cancelled: Option<u64>,
-    pong: Option<(Conn, Way)>,
+    pong: Option<(Conn, Way, bool)>,
     complaint: Option<Conn>,
     close: BTreeSet<Conn>,
     trusted: Option<Conn>,
@@ -218,9 +271,21 @@ pub(crate) struct Ledger {
     offers: BTreeSet<String>,
     /// When the last worker of a service left.
     left: BTreeMap<String, Time>,
+    /// How services are run, by those who offer them and by operators.
+    announced: BTreeMap<String, Announced>,
+    set: BTreeMap<String, Policy>,
+    /// Where keys fell, by who could have had them.
+    homes: HashMap<(String, Vec<u8>, Vec<Conn>), Conn>,
+    /// Quiet tasks there were.
+    quiet: HashSet<(Conn, Way)>,
+    counted: Counted,
+    /// Until when more refused tasks wait for a service than are looked at.
+    crowded: BTreeMap<String, Time>,
+    posts: u64,
     rank: u64,
     /// When what is left is told that time is up.
     draining: Option<Time>,
+    for_good: bool,
     drained: bool,
     due: Due,
 }
@@ -239,8 +304,16 @@ impl Ledger {
             tokens: HashSet::new(),
             offers: BTreeSet::new(),
             left: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            set: BTreeMap::new(),
+            homes: HashMap::new(),
+            quiet: HashSet::new(),
+            counted: Counted::default(),
+            crowded: BTreeMap::new(),
+            posts: 0,
             rank: 0,
             draining: None,
+            for_good: false,
             drained: false,
             due: Due::default(),
         }
@@ -260,12 +333,12 @@ impl Ledger {
 
     /// How many more tasks of a service workers have room for.
     pub(crate) fn room(&self, service: &str) -> usize {
-        self.eligible(service)
-            .filter_map(|(_, party)| {
-                let hand = party.hand.as_ref()?;
-                Some(self.capacity(hand).saturating_sub(hand.holding.len()))
-            })
-            .sum()
+        let line = self.resolve(service);
+        let room = |(_, party, _): (Conn, &Party, &Post)| {
+            let hand = party.hand.as_ref()?;
+            Some(self.capacity(hand).saturating_sub(hand.holding.len()))
+        };
+        self.eligible(&line).filter_map(room).sum()
     }
 
     fn party(&mut self, conn: Conn) -> &mut Party {
@@ -297,6 +370,8 @@ impl Ledger {
                 heard: now,
                 spoke: now,
                 busy: now,
+                counts: false,
+                capable: false,
                 hand: None,
                 stated: None,
             },
@@ -333,6 +408,7 @@ impl Ledger {
     pub(crate) fn drain(&mut self, now: Time, limit: Duration) {
         self.begin(now);
         self.draining.get_or_insert(now + limit);
+        self.for_good = true;
     }
 
     pub(crate) fn heard(&mut self, now: Time, conn: Conn, meant: &Meant) {
@@ -370,7 +446,13 @@ impl Ledger {
             })
             .collect();
         for serial in open {
-            self.conclude(serial);
+            let task = self.tasks.get_mut(&serial).expect("it is active");
+            if task.asked.wants == Wants::Answer || task.at == At::Door {
+                self.conclude(serial);
+            } else {
+                // It outlives its client.
+                self.hears_no_more(serial);
+            }
         }
     }
 
@@ -413,6 +495,7 @@ impl Ledger {
         };
         for serial in hand.holding.into_values() {
             let task = self.tasks.get_mut(&serial).expect("it was held");
+            task.unsent.clear();
             if task.done {
                 task.at = At::Over;
                 self.active.remove(&serial);
@@ -420,45 +503,12 @@ impl Ledger {
                 task.at = At::Orphaned;
             }
         }
-    }
-
-    /// A worker that has gained room stands behind all others.
-    fn look_for_room(&mut self) {
-        let most = self.config.limits.worker_tasks;
-        for party in self.parties.values_mut() {
-            let full = party.full;
-            if let Some(hand) = &mut party.hand {
-                let room = hand.has_room(most) && !full;
-                if room && !hand.room {
-                    self.rank += 1;
-                    hand.since = self.rank;
-                }
-                hand.room = room;
-            }
-        }
-    }
-
-    /// Workers that can take a task of a service now.
-    fn eligible<'a>(&'a self, service: &'a str) -> impl Iterator<Item = (Conn, &'a Party)> {
-        self.parties
-            .iter()
-            .filter(move |(_, party)| {
-                let fits = |hand: &Hand| hand.room && hand.stated.offers(service).is_some();
-                party.hand.as_ref().is_some_and(fits)
-            })
-            .map(|(conn, party)| (*conn, party))
-    }
-
-    fn offered(&self, service: &str) -> bool {
-        self.parties
-            .values()
-            .filter_map(|party| party.hand.as_ref())
-            .any(|hand| hand.stated.offers(service).is_some())
+        self.note_offers();
     }
 
     /// When a task that finds no worker has waited long enough for one.
     fn patience_ends(&self, task: &Task) -> Time {
-        let left = self.left.get(&task.asked.service).copied();
+        let left = self.left.get(&task.line).copied();
         task.arrived.max(left.unwrap_or(Time::ZERO)) + self.config.wait_for_worker
     }
 
@@ -476,7 +526,7 @@ impl Ledger {
 impl Hand {
     fn capacity(&self, most: usize) -> usize {
         let capacity = usize::from(self.stated.capacity);
-        if self.stated.deep {
+        if self.stated.caps.deep {
             capacity
         } else {
             capacity.min(most)
@@ -492,20 +542,24 @@ impl Task {
     /// Whether it stands in one line with another that has not been begun.
     fn same_line(&self, other: &Self) -> bool {
         self.conn == other.conn
-            && self.attempts == 0
-            && self.asked.service == other.asked.service
+            && !self.comes_again()
+            && !self.moved
+            && !other.moved
+            && self.line == other.line
             && self.asked.priority == other.asked.priority
+    }
+
+    /// It was started before, or would have been.
+    fn comes_again(&self) -> bool {
+        self.attempts > 0 || !self.refusals.is_empty()
+    }
+
+    fn refused_by(&self, conn: Conn, now: Time) -> bool {
+        let aside = |(by, until): &(Conn, Time)| *by == conn && *until > now;
+        self.refusals.iter().any(aside)
     }
 
     fn may_restart(&self, most: u16) -> bool {
         self.again && !self.streamed && self.attempts < most
-    }
-}
-
-impl Stated {
-    /// Whether a service is offered, and if so, as one whose tasks may be repeated.
-    fn offers(&self, service: &str) -> Option<bool> {
-        let found = self.offers.iter().find(|(name, _)| name == service);
-        found.map(|(_, idempotent)| *idempotent)
     }
 }

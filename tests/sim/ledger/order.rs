@@ -1,27 +1,27 @@
-//! Whose turn it is: the worker idle longest, and of those who wait the one that is due.
+//! Whose turn it is of those who wait.
 
 use std::time::Duration;
 
-use super::{At, Checked, Conn, Ledger, Party, must};
+use super::{At, Checked, Conn, Ledger, must};
 
 impl Ledger {
-    /// The worker idle longest, and of one client's tasks the oldest.
+    /// Of one client's tasks the oldest, and of all the most important.
     pub(super) fn in_turn(&self, conn: Conn, serial: u64) -> Checked {
         let task = &self.tasks[&serial];
-        let since = |(_, party): &(Conn, &Party)| party.hand.as_ref().map(|h| h.since);
-        let idlest = self.eligible(&task.asked.service).min_by_key(since);
-        must!(
-            idlest.is_some_and(|(idlest, _)| idlest == conn),
-            LongestIdle,
-            "{:?} has been idle longer than {conn}",
-            idlest.map(|(idlest, _)| idlest)
-        );
+        // It was refused, and stands beside its queue.
+        if !task.refusals.is_empty() {
+            return Ok(());
+        }
         let hand = self.parties[&conn].hand.as_ref();
-        let offers = |name: &str| hand.is_some_and(|hand| hand.stated.offers(name).is_some());
+        let offers = |line: &str| {
+            let post = hand.and_then(|hand| hand.posts.get(line));
+            post.is_some_and(|post| post.open)
+        };
         let waited = self.now.since(task.arrived).as_secs();
         for other in &self.active {
             let rival = &self.tasks[other];
-            if *other == serial || rival.at != At::Queue || rival.done {
+            let waits = rival.at == At::Queue && !rival.done && rival.refusals.is_empty();
+            if *other == serial || !waits {
                 continue;
             }
             must!(
@@ -41,15 +41,13 @@ impl Ledger {
             });
             let level = u64::from(task.asked.priority) + self.now.since(task.arrived).as_secs();
             must!(
-                risen.min(7) <= level.min(7)
-                    || task.attempts > 0
-                    || rival.asked.service != task.asked.service,
+                risen.min(7) <= level.min(7) || task.attempts > 0 || rival.line != task.line,
                 InOrder,
                 "task {serial} is begun before task {other}, which has risen to {risen}"
             );
             let above = u64::from(rival.asked.priority.saturating_sub(task.asked.priority));
             must!(
-                waited >= above || !offers(&rival.asked.service),
+                waited >= above || !offers(&rival.line),
                 InOrder,
                 "task {serial} is begun before task {other}, which is more important"
             );
@@ -60,10 +58,10 @@ impl Ledger {
     /// A task is begun: those who wait behind it wait no longer than their turn.
     pub(super) fn passes(&mut self, serial: u64) -> Checked {
         let task = &self.tasks[&serial];
-        if task.attempts > 0 {
+        if task.comes_again() || task.moved {
             return Ok(());
         }
-        let (conn, service) = (task.conn, task.asked.service.clone());
+        let (conn, line) = (task.conn, task.line.clone());
         let priority = task.asked.priority;
         let firsts: Vec<u64> = self
             .active
@@ -73,9 +71,9 @@ impl Ledger {
                 let rival = &self.tasks[other];
                 rival.at == At::Queue
                     && !rival.done
-                    && rival.attempts == 0
+                    && !rival.comes_again()
                     && rival.conn != conn
-                    && rival.asked.service == service
+                    && rival.line == line
                     && rival.asked.priority == priority
                     && rival.first.is_some()
             })

@@ -6,7 +6,7 @@ use scale0::broker::{Fact, Leaving};
 use scale0::time::millis;
 
 use super::{At, Checked, Conn, Hand, Ledger, Promise, broken, must, promised};
-use crate::speech::{Frames, Given, Heard, Said};
+use crate::speech::{Frames, Heard, Said};
 
 impl Ledger {
     /// Something was written to a connection.
@@ -56,14 +56,17 @@ impl Ledger {
                 };
                 hand.beats += 1;
             }
-            Heard::Pong(way) => {
+            Heard::Pong(way, caps) => {
                 let due = self.due.pong.take();
+                let named = caps.is_some_and(|caps| caps.credit && caps.deep);
                 must!(
-                    due == Some((conn, way)),
+                    due == Some((conn, way, named)) && caps.is_some() == named,
                     Alive,
-                    "a PONG of {way:?} to {conn}, not {due:?}"
+                    "a PONG of {way:?} with {caps:?} to {conn}, not {due:?}"
                 );
             }
+            Heard::Credit(token, more) => self.allowed(conn, token, more)?,
+            Heard::ChangeBroker { id, go, others } => self.other_brokers(conn, id, go, others)?,
             Heard::Bye => {}
             Heard::Complaint(code) => {
                 let banned = code == 444 && self.due.close.contains(&conn);
@@ -138,7 +141,9 @@ impl Ledger {
             } => {
                 let joins = matches!(fact, Fact::WorkerJoined { .. });
                 let names: Vec<String> = services.iter().map(ToString::to_string).collect();
-                self.applied(conn, joins, &names, *capacity)?;
+                if joins || !self.moves(conn, &names)? {
+                    self.applied(conn, joins, &names, *capacity)?;
+                }
             }
             Fact::WorkerLeft { why, .. } => {
                 self.left(conn, *why)?;
@@ -159,6 +164,11 @@ impl Ledger {
                     hand.suspect = Some(now);
                 }
             }
+            Fact::WorkerEjected { service, pause, .. } => {
+                self.ejected(conn, &service.to_string(), *pause)?;
+            }
+            Fact::WorkerProbed { service, .. } => self.probed(conn, &service.to_string())?,
+            Fact::WorkerReturned { service, .. } => self.returned(conn, &service.to_string())?,
             _ => {}
         }
         self.look_for_room();
@@ -166,8 +176,7 @@ impl Ledger {
     }
 
     fn applied(&mut self, conn: Conn, joins: bool, services: &[String], capacity: u16) -> Checked {
-        self.rank += 1;
-        let (now, rank, most) = (self.now, self.rank, self.config.limits.worker_tasks);
+        let now = self.now;
         let majordomo_promise = self.config.majordomo_promise;
         let party = self.party(conn);
         let Some((_, stated)) = party.stated.take() else {
@@ -176,7 +185,7 @@ impl Ledger {
                 format!("{conn} did not announce {services:?}"),
             );
         };
-        let names = stated.offers.iter().map(|(name, _)| name);
+        let names = stated.offers.iter().map(|offer| &offer.name);
         must!(
             names.eq(services) && stated.capacity == capacity,
             Announced,
@@ -193,25 +202,25 @@ impl Ledger {
             majordomo_promise
         };
         let former = party.hand.take();
-        let (holding, suspect, beats) = former.map_or_else(Default::default, |hand| {
-            (hand.holding, hand.suspect, hand.beats)
+        let (holding, posts, suspect, beats) = former.map_or_else(Default::default, |hand| {
+            (hand.holding, hand.posts, hand.suspect, hand.beats)
         });
-        let mut hand = Hand {
-            stated,
+        party.hand = Some(Hand {
+            stated: stated.clone(),
             suspect,
             holding,
-            since: rank,
+            posts,
+            away: false,
             room: false,
             told: now,
             beats,
             applied: now,
-        };
-        hand.room = hand.has_room(most) && !party.full;
+        });
         party.busy = now;
-        party.hand = Some(hand);
         if party.tongue.is_s0() {
             self.due.config.insert(conn);
         }
+        self.take_posts(conn, &stated);
         Ok(())
     }
 
@@ -244,123 +253,26 @@ impl Ledger {
         Ok(())
     }
 
-    fn assigned(&mut self, conn: Conn, given: &Given) -> Checked {
-        let most = self.config.max_attempts;
-        let Some(serial) = serial_of(&given.body) else {
-            return broken(Promise::Faithful, format!("no task of anybody: {given:?}"));
-        };
-        let Some(task) = self.tasks.get(&serial) else {
-            return broken(Promise::Faithful, format!("nobody asked for task {serial}"));
-        };
-        must!(
-            !task.done,
-            OneStart,
-            "task {serial} has its answer already, and is given to {conn}"
-        );
-        must!(
-            !matches!(task.at, At::Worker(..)),
-            OneStart,
-            "task {serial} is with {:?} and given to {conn}",
-            task.at
-        );
-        must!(
-            task.attempts == 0 || task.may_restart(most),
-            OneStart,
-            "task {serial} may not be started again"
-        );
-        must!(
-            given.body == task.asked.body,
-            Faithful,
-            "the body of task {serial} has changed"
-        );
-        let asked = &task.asked;
-        let told = [
-            (
-                given.attempt.unwrap_or(task.attempts + 1) == task.attempts + 1,
-                "attempt",
-            ),
-            (
-                given
-                    .service
-                    .as_ref()
-                    .is_none_or(|name| *name == asked.service),
-                "service",
-            ),
-            (
-                given.idempotent.is_none_or(|flag| flag == asked.idempotent),
-                "flag",
-            ),
-            (
-                given.priority.is_none_or(|level| level == asked.priority),
-                "priority",
-            ),
-        ];
-        for (right, what) in told {
-            must!(
-                right,
-                Faithful,
-                "task {serial} has another {what}: {given:?}"
-            );
+    /// A task's time is up; its worker may be to blame.
+    pub(super) fn late(&mut self, serial: u64, code: u16) {
+        if code == 504
+            && let At::Worker(worker, _) = self.tasks[&serial].at
+        {
+            self.judge_late(worker, serial);
         }
-        let left = self.now.until(task.deadline);
-        must!(
-            !left.is_zero(),
-            OneFinal,
-            "task {serial} is given to {conn} when its time is up"
-        );
-        must!(
-            given.ttl_ms.is_none_or(|ms| ms == millis(left)),
-            TimeTold,
-            "task {serial} has {left:?} left, told {:?} ms",
-            given.ttl_ms
-        );
-        let Some(hand) = self.parties[&conn].hand.as_ref() else {
-            return broken(Promise::Capacity, format!("{conn} is no worker"));
-        };
-        let Some(repeatable) = hand.stated.offers(&asked.service) else {
-            return broken(
-                Promise::Capacity,
-                format!("{conn} does not offer {}", asked.service),
-            );
-        };
-        must!(
-            hand.room,
-            Capacity,
-            "{conn} has no room for task {serial}: {} of {}, suspect {:?}",
-            hand.holding.len(),
-            hand.stated.capacity,
-            hand.suspect
-        );
-        let again = asked.idempotent || repeatable || !self.parties[&conn].tongue.is_s0();
-        self.in_turn(conn, serial)?;
-        must!(
-            self.tokens.insert(given.token),
-            OneStart,
-            "task {serial} has the token of another attempt"
-        );
-        self.taken_on(serial)?;
-        self.passes(serial)?;
-        let task = self.tasks.get_mut(&serial).expect("it is there");
-        task.at = At::Worker(conn, given.token);
-        task.attempts += 1;
-        task.again = again;
-        task.parts.clear();
-        task.unsent.clear();
-        self.rank += 1;
-        let rank = self.rank;
-        if let Some(hand) = self.hand(conn) {
-            hand.holding.insert(given.token, serial);
-            hand.since = rank;
-        }
-        Ok(())
     }
 
     fn answered(&mut self, conn: Conn, said: &Said) -> Checked {
-        if self.due.own == Some((conn, said.way)) && !said.partial {
-            self.due.own = None;
-            return Ok(());
-        }
         let here = (conn, said.way);
+        let error = said.error.map(|error| error.code);
+        if !said.partial
+            && let Some(right) = self.own_answer(here, error)
+        {
+            return right;
+        }
+        if said.code == Some(202) {
+            return self.receipt(conn, said);
+        }
         let at_door = self
             .due
             .fresh
@@ -392,7 +304,9 @@ impl Ledger {
         }
         let Some(serial) = at_door.or(self.by_way.get(&here).copied()) else {
             let before = self.ended.contains(&here);
-            let promise = if before {
+            let promise = if self.quiet.contains(&here) {
+                Promise::OneWay
+            } else if before {
                 Promise::OneFinal
             } else {
                 Promise::RightClient
@@ -409,22 +323,12 @@ impl Ledger {
         );
         if let Some(refusal) = said.error {
             self.may_fail(serial, refusal)?;
+            self.late(serial, refusal.code);
             self.conclude(serial);
             return Ok(());
         }
         if said.partial {
-            let task = self.tasks.get_mut(&serial).expect("it is open");
-            let right = task
-                .unsent
-                .pop_front()
-                .is_some_and(|part| part == said.body);
-            must!(
-                right,
-                Faithful,
-                "nobody said this part of task {serial} now"
-            );
-            task.streamed = true;
-            return Ok(());
+            return self.streamed(serial, said);
         }
         let Some((_, last)) = self.due.reply.take() else {
             return broken(
@@ -445,15 +349,5 @@ impl Ledger {
         );
         self.conclude(serial);
         Ok(())
-    }
-}
-
-/// The number in a task's body.
-fn serial_of(body: &Frames) -> Option<u64> {
-    match body.as_slice() {
-        [word, serial, ..] if word == b"task" => {
-            Some(u64::from_be_bytes(serial.as_slice().try_into().ok()?))
-        }
-        _ => None,
     }
 }

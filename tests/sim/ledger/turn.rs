@@ -1,6 +1,6 @@
 //! The end of a turn, and the end of all turns: what should have been done and was not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use scale0::broker::Snapshot;
@@ -43,14 +43,22 @@ impl Ledger {
         if let Some(conn) = self.due.trusted {
             self.rank += 1;
             let rank = self.rank;
-            if let Some(hand) = self.hand(conn) {
-                hand.since = rank;
+            for post in self
+                .hand(conn)
+                .into_iter()
+                .flat_map(|hand| hand.posts.values_mut())
+            {
+                post.since = rank;
             }
         }
         self.in_time(after)?;
-        self.note_offers();
         self.note_firsts();
+        self.standings()?;
+        self.receipts_given()?;
+        self.flowing()?;
+        self.moved_all()?;
         self.nobody_waits_for_nobody(after)?;
+        self.note_crowds();
         self.no_idle_hands()?;
         for (conn, party) in &self.parties {
             self.heeded(*conn, party)?;
@@ -65,7 +73,7 @@ impl Ledger {
             let party = &self.parties[conn];
             !party.lost && !party.closed
         };
-        let own = due.own.filter(|(conn, _)| there(conn));
+        let own = due.own.filter(|(conn, ..)| there(conn));
         must!(
             own.is_none(),
             OneFinal,
@@ -79,17 +87,6 @@ impl Ledger {
                 self.tasks[&serial]
             );
         }
-        // Only a client that does not read makes its parts wait.
-        let stuck = self.active.iter().find(|serial| {
-            let task = &self.tasks[serial];
-            let reads = |conn: &Conn| there(conn) && !self.parties[conn].full;
-            !task.unsent.is_empty() && !task.done && reads(&task.conn)
-        });
-        must!(
-            stuck.is_none(),
-            Faithful,
-            "parts of task {stuck:?} are not passed on"
-        );
         let cancels = due.cancels.iter().find(|(token, conn)| {
             let held = self.parties[conn]
                 .hand
@@ -102,7 +99,7 @@ impl Ledger {
             CancelTold,
             "a worker is not told: {cancels:?}"
         );
-        let pong = due.pong.filter(|(conn, _)| there(conn));
+        let pong = due.pong.filter(|(conn, ..)| there(conn));
         must!(pong.is_none(), Alive, "no PONG: {pong:?}");
         let complaint = due.complaint.filter(there);
         must!(complaint.is_none(), Announced, "no ERROR to {complaint:?}");
@@ -127,6 +124,11 @@ impl Ledger {
             let due = task.deadline.as_micros().div_ceil(1000);
             let late = if after.woken { tick >= due } else { tick > due };
             must!(
+                task.done || !late || !task.told,
+                OneWay,
+                "neither done nor counted as failed: {task:?}"
+            );
+            must!(
                 task.done || !late,
                 OneFinal,
                 "no answer by its deadline: {task:?}"
@@ -139,29 +141,7 @@ impl Ledger {
             self.now,
             after.deadline
         );
-        if let Some(at) = self.draining {
-            let late = at + Duration::from_millis(2) < self.now;
-            let open = self.open();
-            must!(
-                self.drained || !(late || open == 0),
-                Drain,
-                "not drained, {open} tasks are open"
-            );
-        }
-        Ok(())
-    }
-
-    fn note_offers(&mut self) {
-        let offers: BTreeSet<String> = self
-            .parties
-            .values()
-            .filter_map(|party| party.hand.as_ref())
-            .flat_map(|hand| hand.stated.offers.iter().map(|(name, _)| name.clone()))
-            .collect();
-        for gone in self.offers.difference(&offers) {
-            self.left.insert(gone.clone(), self.now);
-        }
-        self.offers = offers;
+        self.drains_in_time()
     }
 
     /// Which tasks are the first of their line, and since when.
@@ -171,13 +151,14 @@ impl Ledger {
         // Those that come again stand in front.
         waiting.sort_by_key(|serial| {
             let task = &self.tasks[serial];
-            (task.attempts == 0, task.rank)
+            (!task.comes_again(), task.rank)
         });
         let mut firsts = BTreeSet::new();
         for serial in waiting {
             let task = &self.tasks[serial];
-            let line = (task.conn, task.asked.service.clone(), task.asked.priority);
-            if task.at == At::Queue && !task.done && lines.insert(line) && task.attempts == 0 {
+            let line = (task.conn, task.line.clone(), task.asked.priority);
+            let fresh = !task.comes_again() && !task.moved;
+            if task.at == At::Queue && !task.done && lines.insert(line) && fresh {
                 firsts.insert(*serial);
             }
         }
@@ -202,7 +183,7 @@ impl Ledger {
             must!(
                 task.at != At::Queue
                     || task.done
-                    || self.offers.contains(&task.asked.service)
+                    || self.offers.contains(&task.line)
                     || self.now <= self.patience_ends(task) + TICK,
                 OneFinal,
                 "nobody offers its service, and it waits until {:?}: {task:?}",
@@ -212,22 +193,51 @@ impl Ledger {
         Ok(())
     }
 
+    /// Of the tasks that others have refused a worker that has room looks at a few only; what it
+    /// has not seen then waits until one of those who refused it may be asked again.
+    fn note_crowds(&mut self) {
+        let mut parked: BTreeMap<&str, u32> = BTreeMap::new();
+        for task in self.active.iter().map(|serial| &self.tasks[serial]) {
+            if task.at == At::Queue && !task.refusals.is_empty() {
+                *parked.entry(task.line.as_str()).or_default() += 1;
+            }
+        }
+        let until = self.now + Duration::from_secs(1) + TICK;
+        for (line, many) in parked {
+            if many >= PARKED_LOOKS {
+                self.crowded.insert(line.to_owned(), until);
+            }
+        }
+    }
+
     fn no_idle_hands(&self) -> Checked {
         let mut busy: Vec<&str> = Vec::new();
         for serial in &self.active {
             let task = &self.tasks[serial];
-            let service = task.asked.service.as_str();
-            if task.at != At::Queue || task.done || busy.contains(&service) {
+            let line = task.line.as_str();
+            if task.at != At::Queue || task.done || busy.contains(&line) {
                 continue;
             }
-            let idle = self.eligible(service).next();
+            if task.refusals.is_empty() {
+                busy.push(line);
+            } else if self
+                .crowded
+                .get(line)
+                .is_some_and(|until| *until > self.now)
+            {
+                continue;
+            }
+            let aside = |conn: &Conn| {
+                let late = |(by, until): &(Conn, Time)| by == conn && *until + TICK > self.now;
+                task.refusals.iter().any(late)
+            };
+            let idle = self.eligible(line).find(|(conn, ..)| !aside(conn));
             must!(
                 idle.is_none(),
                 IdleHands,
                 "{:?} has room, and task {serial} waits",
-                idle.map(|(conn, _)| conn)
+                idle.map(|(conn, ..)| conn)
             );
-            busy.push(service);
         }
         Ok(())
     }
@@ -342,6 +352,7 @@ impl Ledger {
             "{workers} workers, the broker says {}",
             snapshot.workers.len()
         );
+        self.counts_agree(snapshot)?;
         self.sizes(snapshot)
     }
 
@@ -380,9 +391,11 @@ impl Ledger {
     }
 }
 
+/// Tasks that others refused which a worker with room looks at.
+const PARKED_LOOKS: u32 = 8;
 /// After this an announcement holds, and what is timed has been looked after.
 const RECONNECT: Duration = Duration::from_millis(102);
 /// The broker looks after its peers at least so often.
 const NAP: Duration = Duration::from_millis(1_100);
 /// Deadlines come a little late, never early.
-const TICK: Duration = Duration::from_millis(2);
+pub(super) const TICK: Duration = Duration::from_millis(2);

@@ -27,6 +27,7 @@ mod faults;
 mod hearing;
 mod host;
 mod ledger;
+mod liar;
 mod line;
 mod links;
 mod mind;

@@ -3,7 +3,8 @@
 use scale0::broker::{Action, Broker, Config, Event, Snapshot};
 use scale0::time::Time;
 
-use crate::faults::{Fault, Liar};
+use crate::faults::Fault;
+use crate::liar::Liar;
 
 #[derive(Debug)]
 pub(crate) struct Mind {
@@ -15,9 +16,14 @@ impl Mind {
     pub(crate) fn new(config: Config, seed: u64, fault: Option<Fault>) -> Self {
         let mut tokens = [0; 32];
         tokens[..8].copy_from_slice(&seed.to_be_bytes());
+        let liar = fault.map(Liar::new);
+        let config = match &liar {
+            Some(liar) => liar.config(config),
+            None => config,
+        };
         Self {
             broker: Broker::new(config, tokens),
-            liar: fault.map(Liar::new),
+            liar,
         }
     }
 

@@ -205,7 +205,7 @@ fn config(dice: &mut Dice, tight: bool) -> Config {
         suspect_time: Duration::from_secs(10),
         max_attempts: dice.between(1, 3) as u16,
         overflow: *dice.pick(&[Overflow::Refuse, Overflow::Refuse, Overflow::Block]),
-        eject_after: dice.between(2, 5) as u32,
+        eject_after: *dice.pick(&[1, 2, 2, 3, 5]),
         eject_time: Duration::from_millis(*dice.pick(&[0, 200, 700, 700, 2_000])),
         drain_time: Duration::from_millis(*dice.pick(&[100, 800, 3_000])),
         ..Config::default()

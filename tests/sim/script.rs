@@ -69,12 +69,12 @@ impl Writer<'_> {
             let at = self.moment();
             let peer = self.dice.below(self.cast.len() as u64) as usize;
             let orders = self.cast[peer].tongue == Tongue::S0 && self.dice.percent(25);
-            let what = if orders {
-                self.order(at, peer)
+            if orders {
+                self.order(at, peer);
             } else {
-                self.trouble(peer)
-            };
-            self.put(at, what);
+                let what = self.trouble(peer);
+                self.put(at, what);
+            }
         }
     }
 
@@ -171,29 +171,33 @@ impl Writer<'_> {
     }
 
     /// An operator's word.
-    fn order(&mut self, at: Time, peer: usize) -> What {
+    fn order(&mut self, at: Time, peer: usize) {
         self.serial += 1;
         let dice = &mut self.dice;
-        match dice.below(10) {
+        let (at, what) = match dice.below(10) {
             0..6 => {
                 let mut wish = Wish::own(self.serial, peer, "s0.set");
                 let n = dice.below(3);
                 let policy = dice.percent(80).then(|| *dice.pick(&Policy::ALL));
                 wish.order = Some((SERVICES[n as usize].to_owned(), policy));
-                What::Ask(wish)
+                (at, What::Ask(wish))
             }
-            6..8 => What::NeedBroker(peer),
+            6..8 => (at, What::NeedBroker(peer)),
             _ => {
                 let wish = Wish::own(self.serial, peer, "s0.drain");
+                // There is more to it while somebody waits for something.
+                let asked = self.dice.pick(&self.script).at;
+                let at = asked + Duration::from_micros(self.dice.between(500, 30_000));
                 if self.dice.percent(80) {
                     self.serial += 1;
                     let later = Duration::from_micros(self.dice.below(600_000));
                     let call_off = Wish::own(self.serial, peer, "s0.undrain");
                     self.put(at + later, What::Ask(call_off));
                 }
-                What::Ask(wish)
+                (at, What::Ask(wish))
             }
-        }
+        };
+        self.put(at, what);
     }
 
     fn trouble(&mut self, peer: usize) -> What {

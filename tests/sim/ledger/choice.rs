@@ -1,6 +1,7 @@
 //! Which of the workers with room gets a task.
 
 use super::posts::Post;
+use super::turn::TICK;
 use super::{Checked, Conn, Ledger, Party, must};
 use crate::offer::Policy;
 
@@ -12,7 +13,8 @@ impl Ledger {
         let now = self.now;
         let ready: Vec<(Conn, &Party, &Post)> = self
             .eligible(line)
-            .filter(|(conn, ..)| !task.refused_by(*conn, now))
+            // Who may be asked again is asked at the broker's next tick.
+            .filter(|(other, ..)| *other == conn || !task.refused_since(*other, now, TICK))
             .collect();
         // Who starts slowly lets turns pass.
         if ready.iter().any(|(.., post)| post.offer.slow_start_ms > 0) {

@@ -559,6 +559,12 @@ impl Task {
         self.refusals.iter().any(aside)
     }
 
+    /// The same, or he was left aside a moment ago.
+    fn refused_since(&self, conn: Conn, now: Time, moment: Duration) -> bool {
+        let aside = |(by, until): &(Conn, Time)| *by == conn && *until + moment > now;
+        self.refusals.iter().any(aside)
+    }
+
     fn may_restart(&self, most: u16) -> bool {
         self.again && !self.streamed && self.attempts < most
     }

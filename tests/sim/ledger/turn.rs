@@ -33,6 +33,11 @@ impl Ledger {
             let task = self.tasks.get_mut(serial).expect("it is active");
             if task.at == At::Orphaned {
                 must!(
+                    task.may_restart(most) || !task.told,
+                    OneWay,
+                    "neither done nor counted as failed: {task:?}"
+                );
+                must!(
                     task.may_restart(most),
                     OneStart,
                     "kept for another start: {task:?}"
@@ -227,11 +232,9 @@ impl Ledger {
             {
                 continue;
             }
-            let aside = |conn: &Conn| {
-                let late = |(by, until): &(Conn, Time)| by == conn && *until + TICK > self.now;
-                task.refusals.iter().any(late)
-            };
-            let idle = self.eligible(line).find(|(conn, ..)| !aside(conn));
+            let idle = self
+                .eligible(line)
+                .find(|(conn, ..)| !task.refused_since(*conn, self.now, TICK));
             must!(
                 idle.is_none(),
                 IdleHands,
@@ -319,6 +322,14 @@ impl Ledger {
 
     fn balance(&self, after: &After) -> Checked {
         let open = self.open();
+        let told = |serial: &&u64| self.tasks[serial].told && !self.tasks[serial].done;
+        let silent = self.active.iter().find(told).filter(|_| after.open < open);
+        must!(
+            silent.is_none(),
+            OneWay,
+            "{open} tasks are open, the broker says {}: task {silent:?} may be lost in silence",
+            after.open
+        );
         must!(
             after.open == open,
             Books,

@@ -135,6 +135,8 @@ struct Party {
     strikes: u32,
     /// It promised to be heard this often.
     promise: Duration,
+    /// The longest interval that it ever promised.
+    slowest: Duration,
     /// Its last sign of life.
     heard: Time,
     /// Its last message.
@@ -367,6 +369,7 @@ impl Ledger {
                 full: false,
                 strikes: 0,
                 promise: Duration::ZERO,
+                slowest: Duration::ZERO,
                 heard: now,
                 spoke: now,
                 busy: now,

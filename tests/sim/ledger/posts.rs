@@ -128,6 +128,8 @@ impl Ledger {
                 other.asked.serial != serial && other.line == line
             });
             let task = self.tasks.get_mut(&serial).expect("it is active");
+            // In its new queue it begins to rise anew.
+            task.first = None;
             task.refusals
                 .iter_mut()
                 .for_each(|(_, until)| *until = now.min(*until));
@@ -202,9 +204,12 @@ impl Ledger {
         }
     }
 
-    /// A worker may be asked again for what it refused, and the broker sees that at its next tick.
-    pub(crate) fn is_between_ticks(&self) -> bool {
-        let now = self.now;
+    /// A worker may be asked again for what it refused, and the broker sees that at its next tick;
+    /// or there are more of such tasks than it looks at.
+    pub(crate) fn may_wait(&self, now: Time) -> bool {
+        if self.crowded.values().any(|until| *until > now) {
+            return true;
+        }
         let over =
             |until: Time| until <= now && until.as_micros().div_ceil(1000) * 1000 > now.as_micros();
         let waits = |task: &&Task| task.at == At::Queue && !task.done;

@@ -58,6 +58,9 @@ impl Ledger {
         }
         self.in_time(after)?;
         self.note_firsts();
+        for party in self.parties.values_mut() {
+            party.slowest = party.slowest.max(party.promise);
+        }
         self.standings()?;
         self.receipts_given()?;
         self.flowing()?;
@@ -291,10 +294,11 @@ impl Ledger {
         );
         // Who let a deadline pass and says nothing is not trusted for long.
         let grace = self.config.suspect_after;
-        let silence = if party.promise.is_zero() {
+        // By the slowest of its promises: one that it made before may have set the time.
+        let silence = if party.slowest.is_zero() {
             grace
         } else {
-            grace.max(patience)
+            grace.max(party.slowest * 3 + Duration::from_millis(500))
         };
         let judged = (hand.holding.values())
             .map(|serial| &self.tasks[serial])

@@ -231,6 +231,8 @@ impl Broker {
         let ready: Vec<u32> = self.ready.iter(&service.ready).collect();
         service.choice = Choice {
             policy,
+            // Who is not ready now keeps what it has had of its turns.
+            pass: service.choice.pass,
             ..Choice::default()
         };
         for node in ready {

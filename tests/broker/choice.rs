@@ -88,6 +88,20 @@ fn weighted_turns_are_spread_by_weight() {
 }
 
 #[test]
+fn weighted_turns_go_on_for_who_was_busy_while_the_policy_changed() {
+    let mut t = crowd(&[("u", "echo;policy=weighted"), ("v", "echo")]);
+    t.opens_here("op");
+    given(&mut t, 0..100);
+    t.full("v", true);
+    t.sets("op", "echo", &["policy=lru"]);
+    t.sets("op", "echo", &["policy=weighted"]);
+    t.full("v", false);
+    let who = given(&mut t, 100..120);
+    // It waits for no turns that the others had before.
+    assert!((9..=11).contains(&count(&who, "v")), "{who:?}");
+}
+
+#[test]
 fn the_same_key_finds_the_same_worker() {
     let mut t = crowd(&[("u", "echo;policy=hash"), ("v", "echo"), ("w", "echo")]);
     let mut homes = std::collections::BTreeMap::new();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{At, Conn, Ledger, Task, Window};
+use crate::offer::Policy;
 use crate::plan::Stated;
 use crate::speech::{Frames, Kind, Token, Tongue, Wants, Way};
 use crate::told::{Asked, Meant};
@@ -87,6 +88,16 @@ impl Ledger {
         let counts = self.party(conn).counts;
         let streams = asked.tongue == Tongue::S0 && asked.way.id != 0;
         let counts = counts && streams && asked.wants == Wants::Answer;
+        let line = self.resolve(&asked.service);
+        // What comes to this queue later, by other ways, counts from here.
+        if !self.offered(&line)
+            && self
+                .active
+                .iter()
+                .all(|other| self.tasks[other].line != line)
+        {
+            self.left.insert(line.clone(), self.now);
+        }
         self.rank += 1;
         let task = Task {
             asked: asked.clone(),
@@ -96,7 +107,7 @@ impl Ledger {
             deadline: self.now + ttl.min(self.config.max_ttl),
             at: At::Door,
             attempts: 0,
-            line: self.resolve(&asked.service),
+            line,
             moved: false,
             told: quiet,
             refusals: Vec::new(),
@@ -197,6 +208,7 @@ impl Ledger {
     /// A worker wants another to have a task.
     fn refused(&mut self, conn: Conn, serial: u64) {
         self.counted.refused += 1;
+        self.declined |= self.policy(&self.tasks[&serial].line) == Policy::Weighted;
         self.lay_down(conn, serial);
         let aside = self.now + SKIP_TIME;
         let task = self.tasks.get_mut(&serial).expect("it was held");

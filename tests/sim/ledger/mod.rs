@@ -283,6 +283,8 @@ pub(crate) struct Ledger {
     counted: Counted,
     /// Until when more refused tasks wait for a service than are looked at.
     crowded: BTreeMap<String, Time>,
+    /// Somebody refused a task where turns follow weights.
+    declined: bool,
     posts: u64,
     rank: u64,
     /// When what is left is told that time is up.
@@ -312,6 +314,7 @@ impl Ledger {
             quiet: HashSet::new(),
             counted: Counted::default(),
             crowded: BTreeMap::new(),
+            declined: false,
             posts: 0,
             rank: 0,
             draining: None,

@@ -205,9 +205,9 @@ impl Ledger {
     }
 
     /// A worker may be asked again for what it refused, and the broker sees that at its next tick;
-    /// or there are more of such tasks than it looks at.
+    /// or there are more of such tasks than it looks at; or who refused a turn by weight has it later.
     pub(crate) fn may_wait(&self, now: Time) -> bool {
-        if self.crowded.values().any(|until| *until > now) {
+        if self.declined || self.crowded.values().any(|until| *until > now) {
             return true;
         }
         let over =

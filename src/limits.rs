@@ -56,6 +56,10 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Tasks of one client, waiting or with a worker.
     pub client_tasks: usize,
+    /// Bytes of the tasks of one client.
+    pub client_bytes: usize,
+    /// Tasks without an answer, of all clients.
+    pub tasks: usize,
     /// Everything held: incoming, queued and outgoing.
     pub held: usize,
     /// Names without a worker for which tasks may wait.
@@ -99,6 +103,8 @@ impl Default for Limits {
             queue_tasks: 10_000,
             queue_bytes: 256 << 20,
             client_tasks: 4096,
+            client_bytes: 128 << 20,
+            tasks: 1_000_000,
             held: 1 << 30,
             awaited_names: 1000,
             strikes: 3,

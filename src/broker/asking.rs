@@ -20,7 +20,7 @@ impl Bound {
 
     fn text(self) -> &'static str {
         match self {
-            Self::Client => "too many tasks of this client are under way",
+            Self::Client => "too many tasks of this client, or too large ones, are under way",
             Self::Service(_) => "the service's queue is full",
             Self::Everything => "the broker holds as much as it may",
         }
@@ -85,13 +85,12 @@ impl Broker {
     fn bound(&self, id: PeerId, ask: &Ask, service: Option<u32>) -> Option<Bound> {
         let limits = &self.config.limits;
         let cost = cost(ask);
-        if self
-            .peer(id)
-            .is_some_and(|peer| peer.tasks.len() >= limits.client_tasks)
-        {
+        if self.peer(id).is_some_and(|peer| {
+            peer.tasks.len() >= limits.client_tasks || peer.bytes + cost > limits.client_bytes
+        }) {
             return Some(Bound::Client);
         }
-        if self.held + self.outside + cost > limits.held {
+        if self.open >= limits.tasks || self.held + self.outside + cost > limits.held {
             return Some(Bound::Everything);
         }
         let Some(number) = service else {
@@ -142,6 +141,7 @@ impl Broker {
         self.set_task_timer(number, deadline);
         if let (Some(peer), Some(asker)) = (self.peer_mut(id), asker) {
             peer.tasks.insert(asker.key(number), number);
+            peer.bytes += asker.bytes;
         }
         let chosen = self.choose(service, number);
         match chosen.and_then(|node| self.posts.get(node)) {
@@ -213,6 +213,7 @@ impl Broker {
             return;
         };
         let tasks = std::mem::take(&mut peer.tasks);
+        peer.bytes = 0;
         for number in tasks.into_values() {
             let Some(task) = self.tasks.get_mut(number) else {
                 continue;
@@ -222,9 +223,10 @@ impl Broker {
             {
                 asker.told = true;
                 // If it only said goodbye, they still count as its own.
-                let key = asker.key(number);
+                let (key, bytes) = (asker.key(number), asker.bytes);
                 if let Some(peer) = self.peer_mut(id) {
                     peer.tasks.insert(key, number);
+                    peer.bytes += bytes;
                 }
                 continue;
             }
@@ -420,6 +422,8 @@ impl Broker {
         peer.paused = Some(bound);
         self.say(Action::Hold { peer: id, on: true });
         self.note(Fact::Paused { peer: id });
+        // Its credit will not be heard: what waits for that goes on without.
+        self.go_on(id);
         let service = match bound {
             Bound::Client => return,
             Bound::Service(number) => self.services.get_mut(number),
@@ -456,13 +460,17 @@ impl Broker {
 
     /// A client held back for its own number of tasks goes on when half of them are done.
     pub(super) fn resume_client(&mut self, id: PeerId) {
-        let most = self.config.limits.client_tasks;
-        if self
-            .peer(id)
-            .is_some_and(|peer| peer.paused == Some(Bound::Client) && peer.tasks.len() <= most / 2)
-        {
+        let (most, bytes) = (
+            self.config.limits.client_tasks,
+            self.config.limits.client_bytes,
+        );
+        if self.peer(id).is_some_and(|peer| {
+            let room = peer.tasks.len() <= most / 2 && peer.bytes <= bytes / 2;
+            peer.paused == Some(Bound::Client) && room
+        }) {
             // What it said last may have been too much for everybody as well.
-            if self.held + self.outside > self.config.limits.held {
+            let limits = &self.config.limits;
+            if self.open > limits.tasks || self.held + self.outside > limits.held {
                 return self.wait_for_room(id);
             }
             self.resume(id);
@@ -519,8 +527,8 @@ impl Broker {
     }
 
     fn has_room(&self) -> bool {
-        let most = self.config.limits.held;
-        self.held + self.outside <= most - most / 4
+        let (most, tasks) = (self.config.limits.held, self.config.limits.tasks);
+        self.open <= tasks - tasks / 4 && self.held + self.outside <= most - most / 4
     }
 }
 

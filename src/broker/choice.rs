@@ -306,4 +306,4 @@ impl Broker {
 /// What a turn costs a worker of weight 1, in fractions that any weight leaves apart.
 const TURN: u64 = 1 << 24;
 /// Workers that start slowly and are asked for one task: the next one takes it.
-const MOST_PASSES: usize = 8;
+const MOST_PASSES: usize = 64;

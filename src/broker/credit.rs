@@ -108,6 +108,7 @@ impl Broker {
             return;
         };
         let size = std::mem::take(&mut flow.size);
+        self.counters.parts_dropped += flow.waiting.len() as u64;
         flow.waiting = VecDeque::new();
         flow.up = Window::INITIAL;
         task.cost -= size;
@@ -142,14 +143,17 @@ impl Broker {
         self.allow_more(number, true);
     }
 
-    /// Whether the client takes a part now.
+    /// Whether the client takes a part now. One that is held back can give no credit, and must not
+    /// wait for what its own silence keeps from it: then only what it reads counts.
     fn takes_parts(&self, number: u32) -> bool {
         let Some(task) = self.tasks.get(number) else {
             return false;
         };
-        let reads = (task.asker.as_ref())
-            .and_then(|asker| self.peer(asker.peer))
-            .is_some_and(|peer| !peer.full);
+        let client = (task.asker.as_ref()).and_then(|asker| self.peer(asker.peer));
+        let reads = client.is_some_and(|peer| !peer.full);
+        if client.is_some_and(|peer| peer.paused.is_some()) {
+            return reads;
+        }
         let down = match &task.flow {
             Some(flow) => flow.down,
             None => task.counted.then_some(Window::INITIAL),
@@ -248,7 +252,9 @@ impl Broker {
         let (Stage::Assigned(place), Some(asker)) = (task.stage, &task.asker) else {
             return;
         };
-        let full = self.peer(asker.peer).is_none_or(|peer| peer.full);
+        let client = self.peer(asker.peer);
+        let full = client.is_none_or(|peer| peer.full);
+        let held = client.is_some_and(|peer| peer.paused.is_some());
         // What no client is sent as it comes is taken at once.
         let taken = asker.back.whole || asker.wants.is_oneway();
         if full && !taken {
@@ -265,7 +271,7 @@ impl Broker {
             return;
         };
         let room = match flow.down {
-            Some(down) if !taken => down.lesser(MOST),
+            Some(down) if !taken && !held => down.lesser(MOST),
             _ => Window::INITIAL,
         };
         // What waits here has been sent, but not been taken.

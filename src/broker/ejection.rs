@@ -180,6 +180,12 @@ impl Broker {
         let Some(post) = self.posts.remove(node) else {
             return;
         };
+        if post.is_weighted()
+            && let Some(service) = self.services.get_mut(post.service)
+        {
+            service.weighted -= 1;
+            self.adopt(post.service);
+        }
         if let Some(service) = self.services.get_mut(post.service)
             && service.announcer == Some(post.peer)
         {

@@ -141,6 +141,7 @@ impl Broker {
     fn forget_key(&mut self, asker: &Asker, number: u32) {
         if let Some(peer) = self.peer_mut(asker.peer) {
             peer.tasks.remove(&asker.key(number));
+            peer.bytes -= asker.bytes;
         }
     }
 

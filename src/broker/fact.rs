@@ -140,6 +140,8 @@ pub struct Counters {
     pub oneway_done: u64,
     /// Partial replies to one-way tasks, dropped.
     pub oneway_parts: u64,
+    /// Partial replies that came, or waited, when nobody wanted them any more.
+    pub parts_dropped: u64,
     /// One-way tasks that were taken on and came to nothing, by the status that others are told.
     pub oneway_failed: BTreeMap<u16, u64>,
     /// What no rule allowed: tasks, questions to the broker itself, and each service that was

@@ -238,6 +238,8 @@ pub struct Broker {
     ready: Chains,
     /// Services to whose queues tasks have come that nobody has had a chance to take.
     unserved: BTreeSet<u32>,
+    /// Turns that clients have had in queues.
+    turns: u64,
     dice: Dice,
     /// What operators set.
     overrides: Settings,
@@ -291,6 +293,7 @@ impl Broker {
             stamps: 0,
             ready: Chains::default(),
             unserved: BTreeSet::new(),
+            turns: 0,
             dice: Dice::new(seed),
             overrides: Settings::new(),
             recalled: Vec::new(),

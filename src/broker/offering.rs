@@ -256,9 +256,7 @@ impl Broker {
                     self.posts.insert(post)
                 }
             };
-            if let Some(post) = self.posts.get_mut(node) {
-                post.set(offer, &called);
-            }
+            self.set_post(node, offer, &called);
             let alone = (self.services.get(service)).is_some_and(|found| found.workers == 1);
             self.hear_offer(service, id, offer, held.is_none() && alone);
             seats.push(Seat {
@@ -275,22 +273,51 @@ impl Broker {
         for service in first {
             self.gather_waiting(service);
         }
-        for seat in former.iter().filter(|seat| !kept.contains(&seat.service)) {
-            self.vacate(*seat);
-        }
+        let mut former = former;
+        former.retain(|seat| !kept.contains(&seat.service));
+        self.vacate(&former);
     }
 
-    /// Gives up a seat that is in no ready list.
-    fn vacate(&mut self, seat: Seat) {
-        self.forget_post(seat.node);
-        if self.services.worker_left(seat.service, self.now) {
-            self.adopt(seat.service);
-            self.queue_all_parked(seat.service);
-            self.move_on(seat.service);
-            self.await_workers(seat.service);
+    /// Makes a post what its worker announces.
+    fn set_post(&mut self, node: u32, offer: &Offer, worker: &Name) {
+        let Some(post) = self.posts.get_mut(node) else {
+            return;
+        };
+        let before = post.is_weighted();
+        post.set(offer, worker);
+        let (after, service) = (post.is_weighted(), post.service);
+        if before == after {
+            return;
         }
-        self.keep_half(seat.service);
-        self.tidy(seat.service);
+        if let Some(found) = self.services.get_mut(service) {
+            found.weighted = match after {
+                true => found.weighted + 1,
+                false => found.weighted - 1,
+            };
+        }
+        self.adopt(service);
+    }
+
+    /// Gives up seats that are in no ready list. What waits for them is not moved to one that goes
+    /// at the same time.
+    fn vacate(&mut self, seats: &[Seat]) {
+        let mut empty = Vec::new();
+        for seat in seats {
+            self.forget_post(seat.node);
+            if self.services.worker_left(seat.service, self.now) {
+                empty.push(seat.service);
+            }
+        }
+        for service in empty {
+            self.adopt(service);
+            self.queue_all_parked(service);
+            self.move_on(service);
+            self.await_workers(service);
+        }
+        for seat in seats {
+            self.keep_half(seat.service);
+            self.tidy(seat.service);
+        }
     }
 
     /// A worker is gone, by whatever way: its tasks go to others where that is allowed.
@@ -338,9 +365,7 @@ impl Broker {
                 parked.push(number);
             }
         }
-        for seat in &worker.seats {
-            self.vacate(*seat);
-        }
+        self.vacate(&worker.seats);
         for service in waiting {
             // Its last worker may have left it before this one did.
             if self.services.get(service).is_some_and(|s| s.workers == 0) {

@@ -37,6 +37,10 @@ pub(super) struct Peer {
     pub(super) forbidden: BTreeSet<(Right, Name)>,
     /// Its tasks that have no answer yet.
     pub(super) tasks: BTreeMap<Key, u32>,
+    /// What these count for.
+    pub(super) bytes: usize,
+    /// When a task of it last had its turn in a queue: the greater, the later.
+    pub(super) turn: u64,
     pub(super) worker: Option<Box<Worker>>,
     /// It is not read for the time being, because this is full.
     pub(super) paused: Option<Bound>,
@@ -74,6 +78,8 @@ impl Peer {
             redirected: false,
             forbidden: BTreeSet::new(),
             tasks: BTreeMap::new(),
+            bytes: 0,
+            turn: 0,
             worker: None,
             paused: None,
             heard: now,

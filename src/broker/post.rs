@@ -91,6 +91,11 @@ impl Post {
         }
     }
 
+    /// Whether it has another weight than those that state none.
+    pub(super) fn is_weighted(&self) -> bool {
+        self.weight != 1
+    }
+
     /// Makes it what the worker announces.
     pub(super) fn set(&mut self, offer: &Offer, worker: &Name) {
         self.weight = offer.weight.max(1);

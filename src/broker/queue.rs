@@ -73,6 +73,8 @@ struct Waiting {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Turn {
     pub(super) task: u32,
+    /// Whose it is.
+    pub(super) client: PeerId,
     /// Of its line: 0 to 6.
     pub(super) level: usize,
     /// Since when it is the first of its line.
@@ -80,10 +82,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The lower, the sooner: what is of a higher level, then what has been the first of its line
-    /// for longer.
-    pub(super) fn order(&self) -> impl Ord + use<> {
-        (Reverse(self.level), self.since, self.task)
+    /// The lower, the sooner, of the turns of several queues: what is of a higher level, then
+    /// whose client had its last turn (`last`) longer ago, or else who asks in many queues would
+    /// have as many turns; then what has been the first of its line for longer.
+    pub(super) fn order(&self, last: u64) -> impl Ord + use<> {
+        (Reverse(self.level), last, self.since, self.task)
     }
 }
 
@@ -222,6 +225,7 @@ impl Queue {
             if line.deficit >= price {
                 return Some(Turn {
                     task,
+                    client: line.owner.client,
                     level,
                     since: line.since,
                 });

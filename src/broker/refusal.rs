@@ -210,6 +210,6 @@ impl Broker {
 /// For so long a worker is not asked again to take a task that it refused.
 const SKIP_TIME: Duration = Duration::from_secs(1);
 /// A task that was refused so often is refused to its client.
-const MOST_REFUSALS: usize = 8;
+const MOST_REFUSALS: usize = 32;
 /// Parked tasks that a worker with room looks at.
-const PARKED_LOOKS: usize = 8;
+const PARKED_LOOKS: usize = 64;

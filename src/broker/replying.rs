@@ -128,6 +128,7 @@ impl Broker {
             return;
         };
         let Some(asker) = &task.asker else {
+            self.counters.parts_dropped += 1;
             return;
         };
         let bytes = reply.body.payload();

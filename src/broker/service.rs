@@ -28,6 +28,8 @@ pub(super) struct Service {
     /// What the worker said that offered it first, and which that is while it still does.
     pub(super) announced: Setting,
     pub(super) announcer: Option<PeerId>,
+    /// Its posts that have another weight than all who state none.
+    pub(super) weighted: u32,
     /// Time to live of tasks whose clients state none.
     pub(super) ttl: Option<Duration>,
     /// Posts of the workers that failed too often, by the end of their pause.
@@ -129,6 +131,7 @@ impl Services {
             choice: Choice::default(),
             announced: Setting::default(),
             announcer: None,
+            weighted: 0,
             ttl: None,
             outcasts: BTreeSet::new(),
             parked: Chain::default(),

@@ -98,12 +98,18 @@ impl Broker {
             self.overrides.insert(name.clone(), setting);
         }
         let mut holds = setting;
-        if let Some(number) = self.services.find(&name) {
+        let mut policy = holds.policy.unwrap_or_default();
+        let known = [
+            self.services.find(&name),
+            self.services.find_wildcard(&name),
+        ];
+        for number in known.into_iter().flatten() {
             self.adopt(number);
-            let announced = self.services.get(number).map(|found| found.announced);
-            holds = setting.or(announced.unwrap_or_default());
+            if let Some(found) = self.services.get(number) {
+                holds = setting.or(found.announced);
+                policy = found.choice.policy;
+            }
         }
-        let policy = holds.policy.unwrap_or_default();
         self.note(Fact::ServiceSet {
             service: name,
             policy,
@@ -145,7 +151,12 @@ impl Broker {
         let set = self.overrides.get(&service.name).copied();
         let holds = set.unwrap_or_default().or(service.announced);
         service.ttl = holds.ttl;
-        self.set_policy(number, holds.policy.unwrap_or_default());
+        // Who states weights means them.
+        let unsaid = match service.weighted {
+            0 => Policy::default(),
+            _ => Policy::Weighted,
+        };
+        self.set_policy(number, holds.policy.unwrap_or(unsaid));
     }
 }
 

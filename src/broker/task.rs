@@ -65,6 +65,8 @@ pub(super) struct Asker {
     pub(super) peer: PeerId,
     pub(super) back: Return,
     pub(super) wants: Wants,
+    /// What the task counts for among its client's.
+    pub(super) bytes: usize,
     /// It has heard of its one-way task all that it will hear.
     pub(super) told: bool,
 }
@@ -112,12 +114,14 @@ impl Key {
 impl Task {
     /// A task that has just been taken on.
     pub(super) fn new(ask: Ask, peer: PeerId, service: u32, now: Time, deadline: Time) -> Self {
+        let cost = cost(&ask);
         Self {
-            cost: cost(&ask),
+            cost,
             asker: Some(Asker {
                 peer,
                 back: ask.back,
                 wants: ask.wants,
+                bytes: cost,
                 told: ask.wants == Wants::Nothing,
             }),
             service,

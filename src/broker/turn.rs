@@ -1,11 +1,11 @@
 //! Whose turn it is: the queues of waiting tasks, the lists of ready workers, and how the two
 //! meet. While tasks wait for a service, no worker stands ready for it.
 
-use super::peer::Seat;
+use super::peer::{Peer, Seat};
 use super::post::Post;
-use super::queue::{Owner, Turn};
+use super::queue::Owner;
 use super::task::Stage;
-use super::{Action, Broker};
+use super::{Action, Broker, PeerId};
 use crate::protocol::Assignment;
 
 impl Broker {
@@ -134,6 +134,7 @@ impl Broker {
             self.expire(number);
             return false;
         }
+        self.note_turn(number);
         // It may stand ready for other tasks than this one, which it had refused.
         self.stand_down(place);
         self.leave_queue(number, true);
@@ -141,10 +142,21 @@ impl Broker {
         true
     }
 
+    /// A client has had its turn.
+    fn note_turn(&mut self, number: u32) {
+        self.turns += 1;
+        let turn = self.turns;
+        let asker = self.tasks.get(number).and_then(|task| task.asker.as_ref());
+        if let Some(client) = asker.map(|asker| asker.peer)
+            && let Some(peer) = self.peer_mut(client)
+        {
+            peer.turn = turn;
+        }
+    }
+
     /// A task that others refused. If there is none: among the tasks whose turn it is in the
-    /// worker's queues one of the highest level, and of those the one that has been the first of
-    /// its client's line for longest: not the one that came first, or else a client with many
-    /// tasks in one queue would have all turns.
+    /// worker's queues one of the highest level, and of those one of the client that had its last
+    /// turn longest ago.
     pub(super) fn next_for(&mut self, place: u32) -> Option<u32> {
         let peer = self.peers.get(place as usize)?.as_ref()?;
         let (id, worker) = (peer.id, peer.worker.as_ref()?);
@@ -159,7 +171,10 @@ impl Broker {
         let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
         let turns = (worker.seats.iter().filter(is_open))
             .filter_map(|seat| services.get_mut(seat.service)?.queue.turn(lines, now));
-        turns.min_by_key(Turn::order).map(|turn| turn.task)
+        let peers = &self.peers;
+        turns
+            .min_by_key(|turn| turn.order(last_turn(peers, turn.client)))
+            .map(|turn| turn.task)
     }
 
     /// Puts a worker at the end of its services' ready lists, where it does not stand in them
@@ -248,4 +263,12 @@ impl Broker {
         }
         self.resume_for_service(index);
     }
+}
+
+/// When a client last had its turn. One that is gone, and left one-way tasks, comes after all who
+/// are there: to leave is no way to the front.
+pub(super) fn last_turn(peers: &[Option<Peer>], client: PeerId) -> u64 {
+    let peer = peers.get(client.place as usize).and_then(Option::as_ref);
+    peer.filter(|peer| peer.id == client)
+        .map_or(u64::MAX, |peer| peer.turn)
 }

@@ -245,23 +245,26 @@ fn a_worker_that_comes_takes_what_all_others_refused() {
 }
 
 #[test]
-fn the_eighth_refusal_is_the_last() {
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+fn the_32nd_refusal_is_the_last() {
+    let names: Vec<&'static str> = (1..=33).map(|n| &*format!("w{n}").leak()).collect();
     let mut t = Talk::new();
-    for name in names {
+    for &name in &names {
         t.announces(name, offers("echo", 1));
     }
     t.asks("ann", task("x", "echo"));
-    for pair in names[..8].windows(2) {
+    for pair in names[..32].windows(2) {
         assert_eq!(
             t.refuses(pair[0], "x"),
             [format!("{}: TASK echo x", pair[1])]
         );
     }
-    assert_eq!(t.refuses("h", "x"), ["ann: 503 not executed, again in 1s"]);
+    assert_eq!(
+        t.refuses("w32", "x"),
+        ["ann: 503 not executed, again in 1s"]
+    );
     assert_eq!(
         t.snapshot().services[0].ready,
-        9,
+        33,
         "all have their places back"
     );
 }

@@ -138,6 +138,12 @@ pub(crate) struct Settings {
     /// Tasks of one client, waiting or with a worker [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_client_tasks: Option<Count>,
+    /// Bytes of the tasks of one client [default: 128MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
+    pub(crate) max_client_bytes: Option<Size>,
+    /// Tasks without an answer, of all clients [default: 1000000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_tasks: Option<Count>,
     /// Tasks one worker may hold, whatever capacity it states [default: 512]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_worker_tasks: Option<Count>,
@@ -227,7 +233,7 @@ impl Settings {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
             mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox max_ahead
-            max_queue_tasks max_queue_bytes max_client_tasks max_worker_tasks max_services max_services_per_worker
+            max_queue_tasks max_queue_bytes max_client_tasks max_client_bytes max_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
     }
 
@@ -356,6 +362,8 @@ impl Settings {
         set(&mut limits.queue_tasks, count(self.max_queue_tasks));
         set(&mut limits.queue_bytes, bytes(self.max_queue_bytes));
         set(&mut limits.client_tasks, count(self.max_client_tasks));
+        set(&mut limits.client_bytes, bytes(self.max_client_bytes));
+        set(&mut limits.tasks, count(self.max_tasks));
         set(&mut limits.worker_tasks, count(self.max_worker_tasks));
         set(&mut limits.services, count(self.max_services));
         set(

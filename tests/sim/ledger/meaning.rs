@@ -226,7 +226,7 @@ impl Ledger {
 /// For so long who refused a task is left aside.
 const SKIP_TIME: Duration = Duration::from_secs(1);
 /// So many refusals are its end.
-const MOST_REFUSALS: usize = 8;
+const MOST_REFUSALS: usize = 32;
 
 /// What a stated interval counts as.
 pub(super) fn promised(ms: u32) -> Duration {

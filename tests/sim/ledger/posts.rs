@@ -218,11 +218,22 @@ impl Ledger {
         refusals.any(|(_, until)| over(*until))
     }
 
-    /// How a service chooses.
+    /// How a service chooses. Who states weights means them.
     pub(super) fn policy(&self, line: &str) -> Policy {
         let announced = || self.announced.get(line)?.policy;
         let set = self.set.get(line).copied();
-        set.or_else(announced).unwrap_or_default()
+        let unsaid = || {
+            let hands = self
+                .parties
+                .values()
+                .filter_map(|party| party.hand.as_ref());
+            let mut posts = hands.filter_map(|hand| hand.posts.get(line));
+            match posts.any(|post| post.offer.weight != 1) {
+                true => Policy::Weighted,
+                false => Policy::default(),
+            }
+        };
+        set.or_else(announced).unwrap_or_else(unsaid)
     }
 
     /// Nobody has had a turn yet.

@@ -14,6 +14,8 @@ use scale0::security::User;
 use scale0::time::Time;
 use scale0::wire::Message;
 
+use scale0::protocol::Policy;
+
 use super::choice::{Choices, Post, Ruling, Standing};
 use super::{Turn, rights};
 
@@ -574,7 +576,7 @@ impl Checker {
             task.attempts -= 1;
             task.again = task.before;
             task.refusals.push((id, self.now + Duration::from_secs(1)));
-            if task.refusals.len() == 8 {
+            if task.refusals.len() == MOST_REFUSALS {
                 self.due.must_end = Some(index);
             }
             let home = task.home.clone();
@@ -634,6 +636,17 @@ impl Checker {
         posts.fold((0, 0), |(out, all), post| {
             (out + usize::from(is_out(post)), all + 1)
         })
+    }
+
+    /// Who states weights means them.
+    fn policy(&self, service: &Name) -> Policy {
+        let workers = self.peers.values().filter_map(|peer| peer.worker.as_ref());
+        let mut posts = workers.filter_map(|worker| worker.posts.get(service));
+        let unsaid = match posts.any(|post| post.offer.weight != 1) {
+            true => Policy::Weighted,
+            false => Policy::Idle,
+        };
+        self.choices.policy(service).unwrap_or(unsaid)
     }
 
     fn post_mut(&mut self, id: PeerId, service: &Name) -> Option<&mut Post> {
@@ -996,7 +1009,7 @@ impl Checker {
                     return broken(Promise::Order, format!("nobody said so: {fact:?}"));
                 };
                 self.choices.set(&said);
-                let holds = self.choices.policy(service);
+                let holds = self.policy(service);
                 must!(*policy == holds, Order, "it is {holds}: {fact:?}");
                 Ok(())
             }
@@ -1186,9 +1199,10 @@ impl Checker {
                 Some(post.candidate(id, worker.since, worker.holding.len(), now))
             })
             .collect();
+        let policy = self.policy(&service);
         let fits = self
             .choices
-            .judge(&service, key.as_deref(), id, &candidates, refused);
+            .judge((&service, policy), key.as_deref(), id, &candidates, refused);
         if let Err(why) = fits {
             return broken(Promise::Capacity, why);
         }
@@ -1557,7 +1571,7 @@ impl Checker {
             Status::EXPIRED => waiting && task.attempts == 0 && late,
             Status::DUPLICATE => fresh && task.back.id != Id::ZERO,
             Status::QUOTA => fresh,
-            Status::UNAVAILABLE => fresh || (waiting && task.refusals.len() >= 8),
+            Status::UNAVAILABLE => fresh || (waiting && task.refusals.len() >= MOST_REFUSALS),
             Status::DRAINING => {
                 let drains = self.draining.is_some();
                 (fresh && drains) || (time_is_up && task.attempts == 0)
@@ -1705,10 +1719,10 @@ impl Checker {
                 state.name
             );
             must!(
-                state.ejected == out && state.policy == self.choices.policy(&state.name),
+                state.ejected == out && state.policy == self.policy(&state.name),
                 Order,
                 "{out} are out, chosen by {}: {state:?}",
-                self.choices.policy(&state.name)
+                self.policy(&state.name)
             );
         }
         let workers = self.peers.values().filter_map(|peer| peer.worker.as_ref());
@@ -2090,6 +2104,8 @@ impl Task {
     }
 }
 
+/// A task that was refused so often is refused to its client.
+const MOST_REFUSALS: usize = 32;
 /// What scripts know.
 const SERVICES: usize = 10;
 

@@ -179,8 +179,9 @@ struct Turns {
 }
 
 impl Choices {
-    pub(crate) fn policy(&self, service: &Name) -> Policy {
-        self.find(service, |said| said.policy).unwrap_or_default()
+    /// What somebody said of a service's policy.
+    pub(crate) fn policy(&self, service: &Name) -> Option<Policy> {
+        self.find(service, |said| said.policy)
     }
 
     pub(crate) fn ttl(&self, service: &Name) -> Option<Duration> {
@@ -232,7 +233,7 @@ impl Choices {
     /// Whether this one may be given a task that these could be given.
     pub(crate) fn judge(
         &mut self,
-        service: &Name,
+        (service, policy): (&Name, Policy),
         key: Option<&[u8]>,
         id: PeerId,
         all: &[Candidate],
@@ -243,7 +244,7 @@ impl Choices {
         };
         let slow = all.iter().any(|candidate| candidate.slow);
         let mut others = all.iter().filter(|other| !other.slow && other.id != id);
-        match self.policy(service) {
+        match policy {
             _ if chosen.slow => Ok(()),
             Policy::Least => {
                 let better = others.find(|other| {

@@ -238,7 +238,7 @@ pub struct Broker {
     ready: Chains,
     /// Services to whose queues tasks have come that nobody has had a chance to take.
     unserved: BTreeSet<u32>,
-    /// Turns that clients have had in queues.
+    /// Turns that clients have had.
     turns: u64,
     dice: Dice,
     /// What operators set.

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use super::Broker;
-use super::turn::last_turn;
 
 impl Broker {
     /// A service has its first worker. If it is a wildcard, tasks may wait elsewhere that it fits.
@@ -72,13 +71,13 @@ impl Broker {
 
     /// Of the tasks whose turn it is in these services, with its service, the one that comes first.
     fn first_of(&mut self, services: &BTreeSet<u32>) -> Option<(u32, u32)> {
-        let (now, peers, lines) = (self.now, &self.peers, &mut self.lines);
+        let (now, lines) = (self.now, &mut self.lines);
         let turns = services.iter().filter_map(|&number| {
             let service = self.services.get_mut(number)?;
             Some((number, service.queue.turn(lines, now)?))
         });
         turns
-            .min_by_key(|(_, turn)| turn.order(last_turn(peers, turn.client)))
+            .min_by_key(|(_, turn)| turn.order(0))
             .map(|(number, turn)| (number, turn.task))
     }
 

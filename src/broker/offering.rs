@@ -1,7 +1,7 @@
 //! What workers offer: announcements, seats in services, and what happens to the tasks of a worker
 //! that is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::peer::{Seat, Worker};
@@ -72,6 +72,7 @@ impl Broker {
             announced: now,
             next: None,
             done: 0,
+            turns: HashMap::new(),
         }));
         self.counters.workers_joined += 1;
         self.note(Fact::WorkerJoined {

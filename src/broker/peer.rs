@@ -1,6 +1,6 @@
 //! A connection as the broker knows it: a client, a worker, or both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::access::Right;
@@ -39,8 +39,6 @@ pub(super) struct Peer {
     pub(super) tasks: BTreeMap<Key, u32>,
     /// What these count for.
     pub(super) bytes: usize,
-    /// When a task of it last had its turn in a queue: the greater, the later.
-    pub(super) turn: u64,
     pub(super) worker: Option<Box<Worker>>,
     /// It is not read for the time being, because this is full.
     pub(super) paused: Option<Bound>,
@@ -79,7 +77,6 @@ impl Peer {
             forbidden: BTreeSet::new(),
             tasks: BTreeMap::new(),
             bytes: 0,
-            turn: 0,
             worker: None,
             paused: None,
             heard: now,
@@ -154,6 +151,9 @@ pub(super) struct Worker {
     pub(super) next: Option<Announcement>,
     /// Final replies.
     pub(super) done: u64,
+    /// When clients had their last turns with it, the greater the later, if it has several
+    /// services.
+    pub(super) turns: HashMap<PeerId, u64>,
 }
 
 /// A worker's place in one service.
@@ -170,6 +170,17 @@ pub(super) struct Seat {
 impl Worker {
     pub(super) fn dialect(&self) -> Dialect {
         self.announcement.dialect
+    }
+
+    /// A client has had its turn, the nth of all.
+    pub(super) fn note_turn(&mut self, client: PeerId, nth: u64) {
+        if self.seats.len() > 1 {
+            // A crowd is forgotten: then all are equal for a while.
+            if self.turns.len() >= REMEMBERED {
+                self.turns.clear();
+            }
+            self.turns.insert(client, nth);
+        }
     }
 
     /// Tasks it may hold.
@@ -191,3 +202,6 @@ impl Worker {
         self.seats.iter().find(|seat| seat.service == service)
     }
 }
+
+/// Clients whose last turn a worker remembers.
+const REMEMBERED: usize = 1024;

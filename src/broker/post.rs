@@ -98,7 +98,11 @@ impl Post {
 
     /// Makes it what the worker announces.
     pub(super) fn set(&mut self, offer: &Offer, worker: &Name) {
-        self.weight = offer.weight.max(1);
+        let weight = offer.weight.max(1);
+        if std::mem::replace(&mut self.weight, weight) != weight {
+            // Turns that were counted by another weight mean nothing now.
+            self.pass = 0;
+        }
         self.max = offer.max.map_or(u32::MAX, u32::from);
         self.slow_start = offer.slow_start;
         self.identity = identity(self.peer, worker);

@@ -83,8 +83,7 @@ pub(super) struct Turn {
 
 impl Turn {
     /// The lower, the sooner, of the turns of several queues: what is of a higher level, then
-    /// whose client had its last turn (`last`) longer ago, or else who asks in many queues would
-    /// have as many turns; then what has been the first of its line for longer.
+    /// whose client had its `last` turn longer ago, then what has been the first of its line for longer.
     pub(super) fn order(&self, last: u64) -> impl Ord + use<> {
         (Reverse(self.level), last, self.since, self.task)
     }
@@ -233,6 +232,44 @@ impl Queue {
             lines.rounds.remove(round, number);
             lines.rounds.push_back(round, number);
         }
+    }
+
+    /// The same for a worker that has other queues besides: if the client whose turn it is had its
+    /// `last` one there later than the next in this round, that one goes first. Otherwise who asks
+    /// in many queues would have as many turns.
+    pub(super) fn turn_by(
+        &mut self,
+        lines: &mut Lines,
+        now: Time,
+        last: impl Fn(PeerId) -> u64,
+    ) -> Option<Turn> {
+        let turn = self.turn(lines, now)?;
+        if last(turn.client) == 0 {
+            return Some(turn);
+        }
+        let round = self.rounds.get_mut(turn.level)?;
+        let mut two = lines.rounds.iter(round).take(2);
+        let (first, second) = (two.next(), two.next());
+        drop(two);
+        let (Some(number), Some(second)) = (first, second) else {
+            return Some(turn);
+        };
+        let line = lines.table.get_mut(second)?;
+        let task = line.tasks.first()?;
+        let price = price(lines.waiting.get(task as usize)?.bytes);
+        let (client, since) = (line.owner.client, line.since);
+        if last(client) >= last(turn.client) || line.deficit + QUANTUM < price {
+            return Some(turn);
+        }
+        line.deficit = line.deficit.max(price);
+        lines.rounds.remove(round, number);
+        lines.rounds.push_back(round, number);
+        Some(Turn {
+            task,
+            client,
+            level: turn.level,
+            since,
+        })
     }
 
     /// Takes a task out whose turn it was.

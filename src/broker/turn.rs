@@ -1,11 +1,11 @@
 //! Whose turn it is: the queues of waiting tasks, the lists of ready workers, and how the two
 //! meet. While tasks wait for a service, no worker stands ready for it.
 
-use super::peer::{Peer, Seat};
+use super::peer::Seat;
 use super::post::Post;
 use super::queue::Owner;
 use super::task::Stage;
-use super::{Action, Broker, PeerId};
+use super::{Action, Broker};
 use crate::protocol::Assignment;
 
 impl Broker {
@@ -60,6 +60,10 @@ impl Broker {
         let asked = task.asked.as_deref();
         let asker = task.asker.as_ref();
         let oneway = asker.is_some_and(|asker| asker.wants.is_oneway());
+        if let Some(asker) = asker {
+            self.turns += 1;
+            worker.note_turn(asker.peer, self.turns);
+        }
         let assignment = Assignment {
             token,
             attempt: task.attempt,
@@ -134,7 +138,6 @@ impl Broker {
             self.expire(number);
             return false;
         }
-        self.note_turn(number);
         // It may stand ready for other tasks than this one, which it had refused.
         self.stand_down(place);
         self.leave_queue(number, true);
@@ -142,21 +145,9 @@ impl Broker {
         true
     }
 
-    /// A client has had its turn.
-    fn note_turn(&mut self, number: u32) {
-        self.turns += 1;
-        let turn = self.turns;
-        let asker = self.tasks.get(number).and_then(|task| task.asker.as_ref());
-        if let Some(client) = asker.map(|asker| asker.peer)
-            && let Some(peer) = self.peer_mut(client)
-        {
-            peer.turn = turn;
-        }
-    }
-
     /// A task that others refused. If there is none: among the tasks whose turn it is in the
     /// worker's queues one of the highest level, and of those one of the client that had its last
-    /// turn longest ago.
+    /// turn with this worker longest ago.
     pub(super) fn next_for(&mut self, place: u32) -> Option<u32> {
         let peer = self.peers.get(place as usize)?.as_ref()?;
         let (id, worker) = (peer.id, peer.worker.as_ref()?);
@@ -168,12 +159,16 @@ impl Broker {
         if parked.is_some() {
             return parked;
         }
+        let last = |client| worker.turns.get(&client).copied().unwrap_or(0);
         let (now, lines, services) = (self.now, &mut self.lines, &mut self.services);
-        let turns = (worker.seats.iter().filter(is_open))
-            .filter_map(|seat| services.get_mut(seat.service)?.queue.turn(lines, now));
-        let peers = &self.peers;
+        let turns = (worker.seats.iter().filter(is_open)).filter_map(|seat| {
+            services
+                .get_mut(seat.service)?
+                .queue
+                .turn_by(lines, now, last)
+        });
         turns
-            .min_by_key(|turn| turn.order(last_turn(peers, turn.client)))
+            .min_by_key(|turn| turn.order(last(turn.client)))
             .map(|turn| turn.task)
     }
 
@@ -263,12 +258,4 @@ impl Broker {
         }
         self.resume_for_service(index);
     }
-}
-
-/// When a client last had its turn. One that is gone, and left one-way tasks, comes after all who
-/// are there: to leave is no way to the front.
-pub(super) fn last_turn(peers: &[Option<Peer>], client: PeerId) -> u64 {
-    let peer = peers.get(client.place as usize).and_then(Option::as_ref);
-    peer.filter(|peer| peer.id == client)
-        .map_or(u64::MAX, |peer| peer.turn)
 }

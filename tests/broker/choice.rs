@@ -390,3 +390,53 @@ fn a_slow_start_leaves_no_task_waiting() {
         }
     }
 }
+
+#[test]
+fn who_states_weights_means_them_and_versions_share_by_them() {
+    let mut t = crowd(&[("old", "echo;weight=9"), ("new", "echo;version=2")]);
+    t.opens_here("op");
+    let policy = |t: &Talk| t.snapshot().services[0].policy;
+    assert_eq!(policy(&t), Policy::Weighted);
+    let canary = given(&mut t, 0..100)
+        .iter()
+        .filter(|who| *who == "new")
+        .count();
+    assert_eq!(canary, 10);
+    t.sets("op", "echo", &["policy=lru"]);
+    assert_eq!(policy(&t), Policy::Idle, "what is said goes before it");
+    t.sets("op", "echo", &["policy=-"]);
+    assert_eq!(policy(&t), Policy::Weighted);
+    t.announces("new", offers("echo;version=2", 1));
+    t.loses("old");
+    assert_eq!(policy(&t), Policy::Idle, "nobody does any more");
+}
+
+#[test]
+fn what_was_set_of_a_wildcard_can_be_taken_back() {
+    let mut t = Talk::new();
+    t.announces("wes", offers("image.*;policy=least", 9));
+    t.opens_here("op");
+    let policy = |t: &Talk| t.snapshot().services[0].policy;
+    t.sets("op", "image.*", &["policy=p2c"]);
+    assert_eq!(policy(&t), Policy::TwoChoices);
+    t.sets("op", "image.*", &["policy=-"]);
+    assert_eq!(policy(&t), Policy::Least);
+}
+
+#[test]
+fn a_crowd_that_starts_slowly_leaves_the_turns_to_those_who_are_there() {
+    for policy in ["lru", "least", "weighted", "p2c"] {
+        let mut t = Talk::new();
+        t.announces("old", offers(&format!("echo;policy={policy}"), 400));
+        for n in 0..20 {
+            let name: &'static str = format!("new{n}").leak();
+            t.announces(name, offers("echo;slow_start=600s", 400));
+        }
+        let new = given(&mut t, 0..200)
+            .iter()
+            .filter(|who| *who != "old")
+            .count();
+        // Each has its first turn, and of the others 1 % at first.
+        assert!(new <= 30, "{policy}: {new} of 200");
+    }
+}

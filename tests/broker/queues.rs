@@ -50,7 +50,7 @@ fn turns_are_shared_across_the_services_of_one_worker() {
     }
     t.asks("bob", task("b1", "sum"));
     t.wait_ms(1);
-    assert_eq!(given(&mut t, "wes", "a1"), ["a1", "a2", "b1", "a3"]);
+    assert_eq!(given(&mut t, "wes", "a1"), ["a1", "b1", "a2", "a3"]);
 }
 
 #[test]
@@ -128,4 +128,23 @@ fn a_worker_that_asks_too_much_is_refused_even_then() {
     assert_eq!(said, ["wes: #2 429 not executed, again in 1s"]);
     t.asks("ann", majordomo(Dialect::Mdp01, "z", "echo"));
     assert_eq!(t.replies("wes", "z", "done"), ["ann: 200 done"]);
+}
+
+#[test]
+fn who_asks_in_many_services_of_one_worker_has_no_more_turns_for_it() {
+    let mut t = Talk::new();
+    let services = ["a", "b", "c", "d", "e", "f"];
+    t.announces("wes", offers(&services.join(" "), 1));
+    for round in ["1", "2"] {
+        for service in services {
+            t.asks("flo", task(&format!("{service}{round}"), service));
+        }
+    }
+    t.asks("ann", task("mine", "f"));
+    // The worker is at a1. Each client has its next turn before any has another.
+    let said = t.replies("wes", "a1", "");
+    assert_eq!(said, ["flo: 200 ", "wes: TASK f mine"]);
+    t.asks("ann", task("again", "f"));
+    assert_eq!(t.replies("wes", "mine", "")[1], "wes: TASK b b1");
+    assert_eq!(t.replies("wes", "b1", "")[1], "wes: TASK f again");
 }

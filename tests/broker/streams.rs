@@ -416,3 +416,22 @@ fn a_ping_with_its_tasks_token_keeps_a_late_worker_trusted_and_moves_no_deadline
 fn what_may_wait_for_a_client_is_a_mebibyte() {
     assert_eq!(Limits::default().ahead, 1 << 20);
 }
+
+#[test]
+fn a_client_that_is_held_back_gets_its_parts_though_its_credit_is_not_read() {
+    let mut t = Talk::with(|config| {
+        config.overflow = scale0::broker::Overflow::Block;
+        config.limits.client_tasks = 1;
+    });
+    t.announces("wes", counting("echo", 1));
+    t.counts("ann");
+    t.asks("ann", numbered(1, "x", "echo"));
+    t.bursts("wes", "x", 16, "p");
+    // One task too many: nothing of what the client says now is heard, its credit included.
+    let said = t.asks("ann", numbered(2, "y", "echo"));
+    assert_eq!(said, ["hold ann", "wes: CREDIT x 16 0"]);
+    let said = t.bursts("wes", "x", 16, "p");
+    let parts = said.iter().filter(|line| *line == "ann: #1 200+ p");
+    assert_eq!(parts.count(), 16, "{said:?}");
+    assert_eq!(t.replies("wes", "x", "end")[0], "ann: #1 200 end");
+}

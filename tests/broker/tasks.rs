@@ -6,7 +6,7 @@ use scale0::protocol::{Ask, Dialect, Id, Reading, Reply, Return, Word};
 use scale0::wire::Message;
 
 use crate::rig::back;
-use crate::rig::talk::{SILENCE, Talk, brief, numbered, offers, repeatable, task};
+use crate::rig::talk::{SILENCE, Talk, brief, numbered, offers, oneway, repeatable, task};
 
 #[test]
 fn a_task_for_nobody_is_refused_after_the_time_to_wait_for_a_worker() {
@@ -573,4 +573,35 @@ fn whose_connection_is_being_closed_is_a_worker_no_more() {
     assert_eq!(t.asks("wes", task("y", "echo")), SILENCE);
     assert_eq!(t.snapshot().open, 1);
     assert_eq!(t.loses("wes"), SILENCE);
+}
+
+#[test]
+fn a_client_with_too_large_tasks_is_told_so_and_others_are_served() {
+    let mut t = Talk::with(|config| config.limits.client_bytes = 25_000);
+    t.announces("wes", offers("echo", 1));
+    let large = |n: u8| char::from(b'a' + n).to_string().repeat(10_000);
+    t.asks("ann", task(&large(0), "echo"));
+    assert_eq!(t.asks("ann", task(&large(1), "sum")), SILENCE);
+    let told = "ann: 429 not executed, again in 1s";
+    assert_eq!(t.asks("ann", task(&large(2), "sum")), [told]);
+    assert_eq!(t.asks("bob", task(&large(3), "echo")), SILENCE);
+    // An answer makes room; so does a one-way task's end, not its receipt.
+    t.replies("wes", &large(0), "");
+    t.asks("ann", oneway(1, &large(4), "echo"));
+    assert_eq!(t.asks("ann", task(&large(5), "sum")), [told]);
+    t.replies("wes", &large(3), "");
+    t.replies("wes", &large(4), "");
+    assert_eq!(t.asks("ann", task(&large(6), "sum")), SILENCE);
+}
+
+#[test]
+fn the_broker_takes_so_many_tasks_and_no_more() {
+    let mut t = Talk::with(|config| config.limits.tasks = 2);
+    t.announces("wes", offers("echo", 1));
+    t.asks("ann", task("x", "echo"));
+    t.asks("bob", task("y", "echo"));
+    let told = "cat: 503 not executed, again in 1s";
+    assert_eq!(t.asks("cat", task("z", "echo")), [told]);
+    t.replies("wes", "x", "");
+    assert_eq!(t.asks("cat", task("z", "echo")), SILENCE);
 }

@@ -1350,6 +1350,7 @@ impl Checker {
                 let full = self.peers.get(&id).is_some_and(|peer| peer.full);
                 // What waits goes along with the final reply.
                 let last = self.due.reply.as_ref().is_some_and(|r| r.0 == index);
+                let held = self.is_held(id);
                 let task = &mut self.tasks[index];
                 task.streamed = true;
                 must!(
@@ -1357,7 +1358,7 @@ impl Checker {
                     RightClient,
                     "it takes one answer only: {answer:?}"
                 );
-                let open = task.window.is_none_or(Window::is_open);
+                let open = held || task.window.is_none_or(Window::is_open);
                 must!(
                     last || open && !full,
                     Credit,
@@ -1749,6 +1750,7 @@ impl Checker {
             );
         };
         let full = self.does_not_read(self.tasks[index].peer);
+        let held = self.is_held(self.tasks[index].peer);
         let task = &mut self.tasks[index];
         must!(
             !task.done,
@@ -1756,8 +1758,8 @@ impl Checker {
             "credit for what nobody waits for: {task:?}"
         );
         let room = match task.window {
-            Some(window) => window,
-            None => Window::INITIAL,
+            Some(window) if !held => window,
+            _ => Window::INITIAL,
         };
         let Some(up) = &mut task.up else {
             return broken(Promise::Credit, format!("{id:?} does not count: {task:?}"));
@@ -1784,6 +1786,11 @@ impl Checker {
         Ok(())
     }
 
+    /// It is not read, so its credit is not heard either.
+    fn is_held(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.held)
+    }
+
     fn does_not_read(&self, id: PeerId) -> bool {
         self.peers.get(&id).is_none_or(|peer| peer.full)
     }
@@ -1794,7 +1801,8 @@ impl Checker {
             if !matches!(task.at, At::Worker(_)) {
                 continue;
             }
-            let open = task.window.is_none_or(Window::is_open);
+            let held = self.is_held(task.peer);
+            let open = held || task.window.is_none_or(Window::is_open);
             let open = task.is_taken_at_once() || open && !self.does_not_read(task.peer);
             must!(
                 !open || task.parts.is_empty(),
@@ -1806,7 +1814,7 @@ impl Checker {
                 Credit,
                 "its worker waits for nothing: {task:?}"
             );
-            let room = task.window.unwrap_or(Window::INITIAL);
+            let room = task.window.filter(|_| !held).unwrap_or(Window::INITIAL);
             let due = |up: Window| {
                 room.messages.min(Window::MOST.messages) - up.messages
                     >= Window::INITIAL.messages / 2

@@ -309,9 +309,13 @@ impl Broker {
                 empty.push(seat.service);
             }
         }
-        for service in empty {
+        for &service in &empty {
             self.adopt(service);
             self.queue_all_parked(service);
+            // What nobody waits for counts for no name below.
+            self.tidy(service);
+        }
+        for service in empty {
             self.move_on(service);
             self.await_workers(service);
         }

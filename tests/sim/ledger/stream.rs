@@ -37,8 +37,10 @@ impl Window {
         self.bytes += i64::from(more.kib) * 1024;
     }
 
-    fn is_within(self, other: Self) -> bool {
-        self.messages <= other.messages && self.bytes <= other.bytes
+    /// In what there is more of: the rest may be left of a time when there was more room.
+    fn is_within(self, other: Self, more: More) -> bool {
+        (more.messages == 0 || self.messages <= other.messages)
+            && (more.kib == 0 || self.bytes <= other.bytes)
     }
 }
 
@@ -59,8 +61,9 @@ impl Ledger {
         let Some(serial) = serial.copied() else {
             return broken(Promise::Credit, format!("{conn} gets credit for nothing"));
         };
+        let held = self.is_held(serial);
         let task = self.tasks.get_mut(&serial).expect("it is held");
-        let room = task.room();
+        let room = task.room(held);
         let Some(up) = task.up.as_mut().filter(|_| !task.done) else {
             return broken(
                 Promise::Credit,
@@ -69,7 +72,7 @@ impl Ledger {
         };
         up.widen(more);
         must!(
-            up.is_within(room) && task.unsent.is_empty(),
+            up.is_within(room, more) && task.unsent.is_empty(),
             Credit,
             "{conn} may send {up:?} of task {serial}, its client takes {room:?}"
         );
@@ -79,6 +82,7 @@ impl Ledger {
     /// A part reaches its client.
     pub(super) fn streamed(&mut self, serial: u64, said: &Said) -> Checked {
         let last = (self.due.reply.as_ref()).is_some_and(|(replied, _)| *replied == serial);
+        let held = self.is_held(serial);
         let task = self.tasks.get_mut(&serial).expect("it is open");
         let right = (task.unsent.pop_front()).is_some_and(|part| part == said.body);
         must!(
@@ -89,7 +93,7 @@ impl Ledger {
         if let Some(down) = &mut task.down {
             // What waits when the final comes goes ahead of it.
             must!(
-                down.is_open() || last,
+                down.is_open() || last || held,
                 Credit,
                 "a part of task {serial} goes beyond the credit of its client"
             );
@@ -99,13 +103,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// The task's client is not read.
+    fn is_held(&self, serial: u64) -> bool {
+        self.parties[&self.tasks[&serial].conn].held
+    }
+
     /// What may be sent is sent, and who may send has heard of it.
     pub(super) fn flowing(&self) -> Checked {
         for serial in &self.active {
             let task = &self.tasks[serial];
             let client = &self.parties[&task.conn];
             let reads = !client.lost && !client.closed && !client.full;
-            let takes = reads && task.down.is_none_or(Window::is_open);
+            let held = client.held;
+            let takes = reads && (held || task.down.is_none_or(Window::is_open));
             must!(
                 task.unsent.is_empty() || task.done || !takes,
                 Faithful,
@@ -116,7 +126,7 @@ impl Ledger {
             };
             let there = !self.parties[&worker].lost && !self.parties[&worker].closed;
             let waits = !task.done && there && task.up.is_some_and(|up| !up.is_open());
-            let taken = task.taken_at_once() || (takes && task.room().is_open());
+            let taken = task.taken_at_once() || (takes && task.room(held).is_open());
             must!(
                 !(waits && taken && task.unsent.is_empty()),
                 Credit,
@@ -128,10 +138,11 @@ impl Ledger {
 }
 
 impl Task {
-    /// What its worker may be allowed at most.
-    fn room(&self) -> Window {
+    /// What its worker may be allowed at most. Of a client that is held back nothing is heard, its
+    /// credit neither.
+    fn room(&self, held: bool) -> Window {
         match self.down {
-            Some(down) if !self.taken_at_once() => Window {
+            Some(down) if !held && !self.taken_at_once() => Window {
                 messages: down.messages.min(Window::MOST.messages),
                 bytes: down.bytes.min(Window::MOST.bytes),
             },

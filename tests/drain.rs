@@ -10,13 +10,17 @@
 #[path = "support/process.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod process;
+#[path = "support/raw.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
+mod raw;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use process::{Broker, Finished, Process, poll, scale0};
+use raw::Raw;
 use scale0::Client;
 use scale0::sdk::{CallError, ClientBuilder};
 use tokio::task::JoinHandle;
@@ -313,3 +317,51 @@ async fn a_quiet_task_is_done_without_a_word() {
         (&1.into(), &0.into())
     );
 }
+
+/// A client to which an answer of this length is on its way, so long that no buffer of the system
+/// holds it, and a broker that is told to drain. The client has not begun to read.
+fn answered(arguments: &[&str]) -> (Broker, Raw) {
+    let broker = Broker::start(arguments);
+    let worker = echo(&[&broker.endpoint], &[]);
+    broker.await_workers(1);
+    let address = broker.endpoint.trim_start_matches("tcp://");
+    let mut client = Raw::open(address.parse().unwrap()).unwrap();
+    let task = raw::task("echo", 1, 0);
+    client.send(&[&task, &vec![b'x'; ANSWER]]).unwrap();
+    let replied = || (broker.info()["info"]["counters"]["replies"] == 1).then_some(());
+    assert!(poll(replied).is_some());
+    drop(worker);
+    broker.process.signal("TERM");
+    broker.process.stderr_line("draining");
+    (broker, client)
+}
+
+#[test]
+fn an_answer_that_is_read_slowly_arrives_whole_although_the_broker_drains() {
+    let (mut broker, mut client) = answered(&["--drain-timeout", "50s"]);
+    // Several seconds for all of it, and each time all that is there would be too quick.
+    let mut seen = 0;
+    while seen < ANSWER {
+        seen += client.take(STEP.min(ANSWER - seen)).unwrap().len();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let read = Instant::now();
+    assert!(client.is_closed(Duration::from_secs(20)));
+    assert_eq!(broker.process.end().code, Some(0));
+    assert!(read.elapsed() < Duration::from_secs(20), "it ends then");
+}
+
+#[test]
+fn a_drain_does_not_wait_for_who_reads_nothing() {
+    for arguments in [
+        // Its time is up, or the client has stalled.
+        ["--drain-timeout", "2s", "--stall-timeout", "1h"],
+        ["--drain-timeout", "1h", "--stall-timeout", "2s"],
+    ] {
+        let (mut broker, _client) = answered(&arguments);
+        assert_eq!(broker.process.end().code, Some(0));
+    }
+}
+
+const ANSWER: usize = 15 << 20;
+const STEP: usize = 64 << 10;

@@ -421,7 +421,7 @@ impl Model {
                 | Action::Query { peer, .. }
                 | Action::Gauge { peer }
                 | Action::Watch { peer, .. } => self.is_there(peer),
-                Action::Drained => assert!(!std::mem::replace(&mut self.drained, true)),
+                Action::Drained { .. } => assert!(!std::mem::replace(&mut self.drained, true)),
                 Action::Note(_) => {}
             }
         }

@@ -198,6 +198,7 @@ impl Broker {
             return;
         };
         drain.done = true;
+        let until = drain.until;
         let workers: Vec<(PeerId, Dialect)> = self
             .peers
             .iter()
@@ -207,7 +208,7 @@ impl Broker {
         for (peer, dialect) in workers {
             self.tell(peer, dialect, Notice::Bye);
         }
-        self.say(Action::Drained);
+        self.say(Action::Drained { until });
     }
 }
 

@@ -197,8 +197,11 @@ pub enum Action {
         /// Whose.
         peer: PeerId,
     },
-    /// Draining is done.
-    Drained,
+    /// Draining is done: connections are closed as soon as what waits for them is written.
+    Drained {
+        /// When the drain's time is up, and they are closed whatever waits.
+        until: Time,
+    },
     /// For the log.
     Note(Fact),
 }

@@ -236,7 +236,7 @@ impl World<'_> {
                 let conn = subject(fact).and_then(|peer| self.by_id.get(&peer).copied());
                 self.ledger.noted(conn, fact)
             }
-            Action::Drained => {
+            Action::Drained { .. } => {
                 self.ledger.drained()?;
                 self.draining = true;
                 self.after_ms(20, Act::Stop);

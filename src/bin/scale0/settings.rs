@@ -87,7 +87,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ENDPOINT", num_args = 1.., help_heading = "Timing and behaviour", value_parser = target)]
     #[serde(deserialize_with = "endpoints")]
     pub(crate) failover: Vec<Endpoint>,
-    /// How long tasks may take to finish after SIGTERM, Ctrl-C or `scale0 drain` [default: 30s]
+    /// How long tasks may take to finish, and peers to take their answers, after SIGTERM, Ctrl-C or `scale0 drain` [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) drain_timeout: Option<Span>,
 

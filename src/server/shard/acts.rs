@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::{admin, log};
-use super::{End, Shard};
+use super::{End, LINGER, Shard};
 use crate::broker::{Action, PeerId, Query};
 use crate::net::Address;
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
@@ -81,8 +81,9 @@ impl Shard {
             }
             Action::Hold { peer, on } => self.hold(now, peer, on),
             Action::Close { peer } => self.finish(peer, End::Broker),
-            Action::Drained => {
-                self.drained = true;
+            Action::Drained { until } => {
+                // What is closed then still has its time to linger, and no more.
+                self.drained = Some(now.max(until - LINGER));
                 self.wake_turn();
             }
             Action::Note(fact) if self.gate.passes(&fact, now) => {

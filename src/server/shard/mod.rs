@@ -62,7 +62,9 @@ pub(super) struct Shard {
     gate: log::Gate,
     /// The connection that the broker is just told of as lost, for the log.
     lost: Option<(PeerId, Address)>,
-    drained: bool,
+    /// All is decided: connections close as soon as nothing waits for them, from then on whatever
+    /// waits.
+    drained: Option<Time>,
 }
 
 impl Shard {
@@ -106,7 +108,7 @@ impl Shard {
             totals: admin::Totals::default(),
             gate: log::Gate::default(),
             lost: None,
-            drained: false,
+            drained: None,
         }
     }
 
@@ -125,7 +127,7 @@ impl Shard {
         // Others cost nothing before they have shown who they are.
         let costly = matches!(self.session.security, Security::CurveServer { .. });
         let flood = costly && ip.is_some_and(|ip| !self.allowance.take(now, ip));
-        if self.open >= self.limits.connections || crowded || flood || self.drained {
+        if self.open >= self.limits.connections || crowded || flood || self.drained.is_some() {
             self.totals.refused += 1;
             return None;
         }
@@ -186,6 +188,10 @@ impl Shard {
             if *count == 0 {
                 self.by_address.remove(&ip);
             }
+        }
+        // It may have been the last that was waited for.
+        if self.drained.is_some() {
+            self.wake_turn();
         }
     }
 

@@ -20,7 +20,6 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
     let sleep = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(sleep);
     let mut armed = None;
-    let mut closing = None;
     let mut looked = false;
     let mut turn = |cx: &mut Context<'_>| {
         loop {
@@ -34,20 +33,17 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
             shard.wake_due(now);
             shard.flush(now);
             shard.relieve();
-            if shard.drained {
-                let since = *closing.get_or_insert_with(|| {
-                    shard.close_all();
-                    now
-                });
-                if shard.open == 0 || since + LINGER * 2 <= now {
+            let mut next = None;
+            if let Some(at) = shard.drained {
+                let over = at + LINGER * 2;
+                shard.close_all(at <= now);
+                if shard.open == 0 || over <= now {
                     return Poll::Ready(Turn::Drained);
                 }
+                next = Some(if now < at { at } else { over });
             }
             shard.turn = Some(cx.waker().clone());
-            let mut next = shard.next_wake();
-            if let Some(since) = closing {
-                next = earliest(next, Some(since + LINGER * 2));
-            }
+            let next = earliest(next, shard.next_wake());
             drop(shard);
             let Some(at) = next else {
                 return Poll::Pending;
@@ -223,12 +219,16 @@ impl Shard {
         earliest(due, self.timers.peek().map(|Reverse((at, _))| *at))
     }
 
-    /// Ends every connection, once everything is said.
-    fn close_all(&mut self) {
+    /// Ends every connection to which everything is written, or at once all of them. Whoever takes
+    /// what is left is served meanwhile as before: its PINGs are answered, and if it takes nothing
+    /// it is cut for that.
+    fn close_all(&mut self, at_once: bool) {
         let all: Vec<PeerId> = self
             .connections
             .iter()
-            .filter_map(|place| Some(place.connection.as_ref()?.id))
+            .filter_map(|place| place.connection.as_deref())
+            .filter(|connection| at_once || connection.session.waiting() == 0)
+            .map(|connection| connection.id)
             .collect();
         for id in all {
             self.finish(id, End::Shutdown);

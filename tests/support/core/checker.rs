@@ -800,9 +800,9 @@ impl Checker {
                 );
                 Ok(())
             }
-            Action::Drained => {
+            Action::Drained { until } => {
                 must!(
-                    self.draining.is_some() && self.open() == 0,
+                    self.draining == Some(*until) && self.open() == 0,
                     OneFinal,
                     "drained too early"
                 );
@@ -2157,6 +2157,6 @@ pub(crate) fn addressee(action: &Action) -> Option<PeerId> {
         | Action::Watch { peer, .. }
         | Action::Hold { peer, .. }
         | Action::Close { peer } => Some(*peer),
-        Action::Drained | Action::Note(_) => None,
+        Action::Drained { .. } | Action::Note(_) => None,
     }
 }

@@ -488,7 +488,7 @@ impl Talk {
             Action::Hold { peer, on: true } => format!("hold {}", name(peer)),
             Action::Hold { peer, .. } => format!("read {}", name(peer)),
             Action::Close { peer } => format!("close {}", name(peer)),
-            Action::Drained => "drained".to_owned(),
+            Action::Drained { .. } => "drained".to_owned(),
             Action::Watch { .. } | Action::Note(_) => return None,
         })
     }

@@ -887,10 +887,31 @@ fn a_command_may_refuse_a_task_so_that_another_worker_does_it() {
 }
 
 #[test]
-fn an_attribute_that_the_broker_does_not_take_is_logged_by_the_worker() {
-    let broker = Broker::start(&[]);
-    let offered = ["--service", "echo", "--echo", "--attribute", "weight=0"];
-    let worker = worker(&broker, &offered);
-    let line = worker.stderr_line("weight=0");
-    assert!(line.contains("1 to 10000"), "{line}");
+fn an_attribute_that_no_broker_takes_is_a_usage_error() {
+    let offer = ["worker", "--service", "echo", "--echo", "--attribute"];
+    for (attribute, says) in [
+        (
+            "weight=0",
+            "service echo: attribute weight=0 is out of range: 1 to 10000",
+        ),
+        ("policy=best", "lru, least, weighted, hash, p2c"),
+        ("ttl=0s", "1ms is the least"),
+        ("polcy=lru", "`polcy` is no attribute: use one of "),
+        ("weight=1;max=2", "one by one"),
+    ] {
+        let usage = run(scale0().args(offer).arg(attribute));
+        assert_eq!((usage.code, &*usage.stdout), (Some(2), ""), "{usage:?}");
+        assert!(usage.stderr.contains(says), "{usage:?}");
+    }
+    let twice = ["version=2", "--service", "echo@2"];
+    let twice = run(scale0().args(offer).args(twice));
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+}
+
+#[test]
+fn an_offer_that_the_broker_does_not_take_is_logged_by_the_worker() {
+    let broker = Broker::start(&["--max-services-per-worker", "1"]);
+    let worker = worker(&broker, &["--service", "echo", "one-more", "--echo"]);
+    let line = worker.stderr_line("one-more");
+    assert!(line.contains("limit 1"), "{line}");
 }

@@ -789,6 +789,12 @@ async fn what_cannot_be_built_says_why() {
         let error = builder.attribute(service, attribute).build().unwrap_err();
         assert!(matches!(error, BuildError::Attribute { .. }));
     }
+    let wrong = worker("tcp://127.0.0.1:1")
+        .service("a", echo)
+        .attribute("a", "weight=0")
+        .build()
+        .unwrap_err();
+    assert!(matches!(wrong, BuildError::Offer(text) if text.contains("1 to 10000")));
     assert!(matches!(
         Client::connect("nonsense"),
         Err(BuildError::Endpoint(_))

@@ -17,7 +17,7 @@ mod zproto;
 pub use credit::{Allowance, Credit, Portion, Taken, Window};
 pub use name::{Name, NameError};
 pub(crate) use offer::some_time;
-pub use offer::{MAX_WEIGHT, NoPolicy, Offer, Policy};
+pub use offer::{ATTRIBUTES, MAX_WEIGHT, NoPolicy, Offer, Policy};
 pub use status::Status;
 
 use std::time::Duration;

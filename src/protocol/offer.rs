@@ -54,10 +54,10 @@ impl Offer {
             service,
             ..Self::default()
         };
-        let mut seen: [bool; KNOWN.len()] = [false; KNOWN.len()];
+        let mut seen: [bool; ATTRIBUTES.len()] = [false; ATTRIBUTES.len()];
         for field in fields {
             let (word, value) = split(field);
-            let Some(place) = KNOWN.iter().position(|known| known.as_bytes() == word) else {
+            let Some(place) = ATTRIBUTES.iter().position(|known| known.as_bytes() == word) else {
                 continue;
             };
             let twice = seen
@@ -216,7 +216,8 @@ pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
 /// The largest weight; the least is 1.
 pub const MAX_WEIGHT: u16 = 10_000;
 const MAX_SPAN: Duration = Duration::from_secs(24 * 3600);
-const KNOWN: [&str; 7] = [
+/// Every word that an attribute can be.
+pub const ATTRIBUTES: [&str; 7] = [
     "idempotent",
     "weight",
     "version",

@@ -221,6 +221,9 @@ pub enum BuildError {
         /// The attribute.
         attribute: String,
     },
+    /// An attribute with a value that no broker takes.
+    #[error("{0}")]
+    Offer(String),
     /// A name that only the broker itself may use.
     #[error("service {0}: names beginning with s0. or mmi. are the broker's own, choose another")]
     Reserved(String),

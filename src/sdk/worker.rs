@@ -1,6 +1,6 @@
 //! Offering services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::speech::{Dialect, Job};
 use super::station::Station;
 use crate::limits::Limits;
 use crate::net::Clock;
-use crate::protocol::{Name, Status};
+use crate::protocol::{Name, Offer, Status};
 use crate::security::Security;
 use crate::time::Time;
 use crate::wire::{Endpoint, EndpointError, Message, Properties};
@@ -299,9 +299,9 @@ impl WorkerBuilder {
     }
 
     /// Tells the broker how to use this worker for a service that was added before: `weight=5`,
-    /// `policy=least`, `slow_start=10s`, `max=64`, `ttl=2s` and others, see `spec/scale0.md`. What
-    /// they mean is the broker's to say, which refuses values that are wrong. Majordomo has no such
-    /// words.
+    /// `policy=least`, `slow_start=10s`, `max=64`, `ttl=2s` and others, see `spec/scale0.md`.
+    /// [`build`](Self::build) refuses values that are wrong; words that are not known here are for a
+    /// later broker to understand. Majordomo has none of them.
     #[must_use]
     pub fn attribute(mut self, service: &str, attribute: &str) -> Self {
         match self.services.get_mut(service.as_bytes()) {
@@ -349,7 +349,8 @@ impl WorkerBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// No service, the same one twice, or a name that cannot be one.
+    /// No service, the same one twice, a name that cannot be one, or an attribute with a value that
+    /// no broker takes: it would refuse the worker for ever.
     pub fn build(self) -> Result<Worker, BuildError> {
         // What other brokers keep for themselves is theirs to say.
         let reserved = match self.dialect {
@@ -365,8 +366,25 @@ impl WorkerBuilder {
             }),
             None if self.services.is_empty() => Err(BuildError::NoService),
             None if let Some(name) = reserved => Err(BuildError::Reserved(name.to_string())),
-            None => Ok(Worker { settings: self }),
+            None => {
+                self.check_offers()?;
+                Ok(Worker { settings: self })
+            }
         }
+    }
+
+    /// Reads the offers as a broker does.
+    fn check_offers(&self) -> Result<(), BuildError> {
+        let mut seen = BTreeSet::new();
+        for (name, service) in &self.services {
+            let fields = service.offer.split(|byte| *byte == b';').skip(1);
+            let offer = Offer::with_attributes(name.clone(), fields).map_err(BuildError::Offer)?;
+            // An attribute may have made it another one's name.
+            if let Some(twice) = seen.replace(offer.service) {
+                return Err(BuildError::Twice(twice.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use scale0::protocol::ATTRIBUTES;
 use scale0::wire::{Endpoint, EndpointError, Host};
 
 use crate::cat::CatArguments;
@@ -151,7 +152,7 @@ pub(crate) struct WorkerArguments {
     /// Tell the broker how to use this worker: weight=N, policy=lru, least, weighted, hash or p2c,
     /// slow_start=D, max=N (tasks of one service at once), ttl=D; may be repeated, and holds for
     /// all its services
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = attribute)]
     pub(crate) attribute: Vec<String>,
     /// An exit code of the command by which it refuses a task, so that another worker gets it
     #[arg(long, value_name = "CODE", requires = "command", value_parser = clap::value_parser!(u8).range(1..))]
@@ -324,6 +325,17 @@ pub(crate) fn target(text: &str) -> Result<Endpoint, String> {
         )),
         _ => Ok(endpoint),
     }
+}
+
+/// An attribute of a service. Brokers pass over words that they do not know, so that nobody would
+/// ever hear of a slip of the finger; its value is looked at with the service's name.
+fn attribute(text: &str) -> Result<String, String> {
+    let word = text.split('=').next().unwrap_or_default();
+    if ATTRIBUTES.contains(&word) {
+        return Ok(text.to_owned());
+    }
+    let words = ATTRIBUTES.join(", ");
+    Err(format!("`{word}` is no attribute: use one of {words}"))
 }
 
 /// Where brokers listen and others look for them.

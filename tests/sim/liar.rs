@@ -292,7 +292,7 @@ impl Liar {
             && matches!(&action, Action::Note(Fact::Draining { tasks }) if *tasks > 0);
         out.push(action);
         if early {
-            out.push(Action::Drained);
+            out.push(Action::Drained { until: Time::ZERO });
         }
     }
 

@@ -288,8 +288,8 @@ impl Request {
         self.answered().await.map(drop)
     }
 
-    /// The same without a word from the broker: done when the task is on its way. Whether it
-    /// arrives, and is not refused there, only the broker's counters tell.
+    /// The same without a word from the broker: done when the task is written. Whether it arrives,
+    /// and is not refused there, only the broker's counters tell.
     ///
     /// # Errors
     /// No connection within the time to live, or a task that cannot be sent.

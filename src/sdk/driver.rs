@@ -203,11 +203,21 @@ pub(super) async fn run(
         is_plain,
         follows: !stays && dialect == Dialect::Scale0,
         leaving: false,
+        quiet: Vec::new(),
     };
     driver.connect(Duration::ZERO);
     let mut open = true;
-    while open || !driver.ledger.is_empty() {
+    loop {
         driver.send();
+        driver.end_quiet();
+        if !open && driver.ledger.is_empty() {
+            break;
+        }
+        // The end of a quiet task is that it is written.
+        let full = match driver.quiet.is_empty() {
+            true => driver.full,
+            false => 1,
+        };
         let wake = [driver.ledger.deadline(), driver.return_at()]
             .into_iter()
             .fold(None, crate::time::earliest);
@@ -224,8 +234,8 @@ pub(super) async fn run(
                 }
                 None => open = false,
             },
-            heard = heard(&mut driver.link, driver.full) => driver.heard(Which::Current, heard),
-            heard = heard(&mut driver.old, driver.full) => driver.heard(Which::Old, heard),
+            heard = heard(&mut driver.link, full) => driver.heard(Which::Current, heard),
+            heard = heard(&mut driver.old, full) => driver.heard(Which::Old, heard),
             link = connected(&mut driver.connecting) => driver.connected(link),
             () = sleep, if wake.is_some() => driver.wake(),
         }
@@ -274,6 +284,8 @@ struct Driver {
     follows: bool,
     /// We are to go, as soon as the connection before this one is over.
     leaving: bool,
+    /// Quiet tasks of which something may wait to be written, with the numbers of their connections.
+    quiet: Vec<(u32, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -492,16 +504,31 @@ impl Driver {
             };
             broken |=
                 speech::ask(self.dialect, id, &question, ttl, |pieces| link.send(pieces)).is_err();
-            // Nothing more is heard of it.
-            if question.wants == Wants::Nothing
-                && let Some(sink) = self.ledger.finish(id)
-            {
-                sink.finish(Ok(Reply::default()));
+            if question.wants == Wants::Nothing {
+                self.quiet.push((*number, id));
             }
         }
         broken |= link.push().is_err();
         if broken {
             self.lose(Which::Current);
+        }
+    }
+
+    /// Ends quiet tasks once they are written: nothing more is heard of them. Before that they might
+    /// be lost with the program that takes their end for its own.
+    fn end_quiet(&mut self) {
+        for (number, id) in std::mem::take(&mut self.quiet) {
+            match self.place(self.which(number)) {
+                Some((here, link)) if *here == number => {
+                    if link.waiting() > 0 {
+                        self.quiet.push((number, id));
+                    } else if let Some(sink) = self.ledger.finish(id) {
+                        sink.finish(Ok(Reply::default()));
+                    }
+                }
+                // Lost with its connection: it was told so, or is sent again.
+                _ => {}
+            }
         }
     }
 

@@ -10,14 +10,19 @@
 #[path = "support/process.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
 mod process;
+#[path = "support/raw.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
+mod raw;
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use process::{Broker, Finished, Process, poll, scale0};
+use raw::{Raw, S0};
 use serde_json::Value;
 
 fn run(command: &mut Command) -> Finished {
@@ -120,6 +125,9 @@ fn what_cannot_be_meant_exits_with_2() {
         &["call"],
         &["call", "echo", "--timeout", "soon"],
         &["call", "echo", "--timeout", "0s"],
+        &["call", "echo", "--quiet"],
+        &["call", "echo", "--priority", "0"],
+        &["call", "echo", "--priority", "8"],
         &["info", "--timeout", "0ms"],
         &["call", "echo", "--connect", "nowhere"],
         &["call", "white space"],
@@ -914,4 +922,56 @@ fn an_offer_that_the_broker_does_not_take_is_logged_by_the_worker() {
     let worker = worker(&broker, &["--service", "echo", "one-more", "--echo"]);
     let line = worker.stderr_line("one-more");
     assert!(line.contains("limit 1"), "{line}");
+}
+
+#[test]
+fn a_call_says_how_urgent_it_is_and_by_what_key_to_choose_a_worker() {
+    let broker = Broker::start(&[]);
+    let address = broker.endpoint.trim_start_matches("tcp://");
+    let mut worker = Raw::open(address.parse().unwrap()).unwrap();
+    worker.send(&[&raw::connect(100), b"job"]).unwrap();
+    let mut task = || loop {
+        let parts = worker.recv(Duration::from_secs(50)).unwrap();
+        let header = S0::read(&parts[0]);
+        if header.command == raw::TASK {
+            // Its priority, whether it is one-way, and what stands behind the name.
+            let properties = parts[0][20 + header.name.len()..].to_vec();
+            return (header.flags >> 5, header.flags & 4 != 0, properties);
+        }
+    };
+    let key = b"\x03Key\0\0\0\x05green";
+    let urgent = ["--oneway", "--priority", "7", "--key", "green", "job", "x"];
+    for (further, tasks) in [
+        (&[] as &[&str], 1),
+        (&["--quiet"], 1),
+        (&["--quiet", "--count", "3"], 3),
+    ] {
+        let done = call(&broker, &[&urgent, further].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        for _ in 0..tasks {
+            let (priority, oneway, properties) = task();
+            assert_eq!((priority, oneway), (7, true), "{further:?}");
+            assert!(properties.ends_with(key), "{properties:?}");
+        }
+    }
+    // A receipt is only given to whoever asks for one.
+    assert_eq!(broker.info()["info"]["counters"]["receipts"], 1);
+    let _waits = Process::start(broker.scale0("call").args(["job", "x"]));
+    let (priority, oneway, properties) = task();
+    assert_eq!((priority, oneway), (4, false));
+    assert!(!properties.ends_with(key), "{properties:?}");
+}
+
+#[test]
+fn a_quiet_call_ends_when_all_of_its_task_is_written() {
+    let broker = Broker::start(&[]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    broker.await_workers(1);
+    // More than the system takes at once.
+    let mut call = broker.scale0("call");
+    let mut call = Process::start(call.args(["--oneway", "--quiet", "echo", "-"]));
+    call.say(&"x".repeat(12 << 20));
+    assert_eq!(call.finish().code, Some(0));
+    let done = || (broker.info()["info"]["counters"]["oneway_done"] == 1).then_some(());
+    assert!(poll(done).is_some(), "{}", broker.info());
 }

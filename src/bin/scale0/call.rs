@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scale0::Client;
 use scale0::limits::Limits;
-use scale0::sdk::{ClientBuilder, Reply};
+use scale0::sdk::{CallError, ClientBuilder, Reply, Request};
 use scale0::wire::Message;
 
 use crate::commands::{CallArguments, Connect};
@@ -67,14 +67,9 @@ fn body(typed: &OsStr) -> Result<Message, Failed> {
 }
 
 async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outcome {
-    let Wait(timeout) = arguments.timeout;
-    let request = client
-        .request(&arguments.service)
-        .ttl(timeout)
-        .idempotent(arguments.idempotent)
-        .body(body);
+    let request = request(client, arguments).body(body);
     if arguments.oneway {
-        return Ok(request.oneway().await?);
+        return Ok(hand_over(request, arguments.quiet).await?);
     }
     let mut replies = request.stream().await?;
     while let Some(reply) = replies.next().await {
@@ -86,6 +81,29 @@ async fn once(client: &Client, arguments: &CallArguments, body: Message) -> Outc
         }
     }
     Ok(())
+}
+
+/// A request without its body.
+fn request(client: &Client, arguments: &CallArguments) -> Request {
+    let Wait(timeout) = arguments.timeout;
+    let mut request = client
+        .request(&arguments.service)
+        .ttl(timeout)
+        .idempotent(arguments.idempotent);
+    if let Some(priority) = arguments.priority {
+        request = request.priority(priority);
+    }
+    if let Some(key) = &arguments.key {
+        request = request.property("Key", key);
+    }
+    request
+}
+
+async fn hand_over(request: Request, quiet: bool) -> Result<(), CallError> {
+    match quiet {
+        true => request.quiet().await,
+        false => request.oneway().await,
+    }
 }
 
 /// A line for each part, but no second line end behind one that is there.
@@ -102,30 +120,25 @@ fn lines(body: &Message) -> Vec<u8> {
 
 /// Calls again and again, and tells how fast that was.
 async fn many(client: &Client, arguments: &CallArguments, body: Message, count: u64) -> Outcome {
-    let Wait(timeout) = arguments.timeout;
     let progress = progress(count);
     let measure = std::rc::Rc::new(std::cell::RefCell::new(Measure::begin()));
     let left = std::rc::Rc::new(std::cell::Cell::new(count));
     let set = tokio::task::LocalSet::new();
     for _ in 0..arguments.concurrency {
-        let (client, service, body) = (client.clone(), arguments.service.clone(), body.clone());
+        let request = request(client, arguments).body(body.clone());
         let (left, measure, progress) = (
             std::rc::Rc::clone(&left),
             std::rc::Rc::clone(&measure),
             progress.clone(),
         );
-        let (idempotent, oneway) = (arguments.idempotent, arguments.oneway);
+        let (oneway, quiet) = (arguments.oneway, arguments.quiet);
         set.spawn_local(async move {
             while let Some(rest) = left.get().checked_sub(1) {
                 left.set(rest);
                 let began = measure.borrow().now();
-                let request = client
-                    .request(&service)
-                    .ttl(timeout)
-                    .idempotent(idempotent)
-                    .body(body.clone());
+                let request = request.clone();
                 let answer = match oneway {
-                    true => request.oneway().await.map(|()| Reply::default()),
+                    true => hand_over(request, quiet).await.map(|()| Reply::default()),
                     false => request.call().await,
                 };
                 measure.borrow_mut().add(began, &answer);

@@ -195,6 +195,16 @@ pub(crate) struct CallArguments {
     /// Only hand the task over: done when the broker has taken charge of it; its result is dropped
     #[arg(long)]
     pub(crate) oneway: bool,
+    /// With --oneway: ask for no receipt; done when the task is on its way
+    #[arg(long, requires = "oneway")]
+    pub(crate) quiet: bool,
+    /// How urgent the task is, from 1 to 7 [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub(crate) priority: Option<u8>,
+    /// What the task is about: where the service's policy is hash, tasks with the same key go to
+    /// the same worker
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) key: Option<String>,
     /// Show on stderr what the worker says of its progress
     #[arg(long, conflicts_with = "count")]
     pub(crate) progress: bool,

@@ -1,6 +1,7 @@
 //! The command line as users meet it.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -1,6 +1,7 @@
 //! Brokers that end while everybody works, and tasks that are only handed over: real processes.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -1,11 +1,11 @@
 //! The command line as users meet it.
 
 #![allow(
-    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and does not wait for ever"
 )]
 
 #[path = "support/process.rs"]

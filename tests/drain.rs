@@ -1,11 +1,11 @@
 //! Brokers that end while everybody works, and tasks that are only handed over: real processes.
 
 #![allow(
-    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and does not wait for ever"
 )]
 
 #[path = "support/process.rs"]

@@ -19,7 +19,7 @@ fn a_flood_of_unknown_names_is_answered_in_time_and_leaves_none_behind() {
     let mut raw = Raw::open(scene.address()).unwrap();
     let mut silent = Raw::open(scene.address()).unwrap();
     let begun = Instant::now();
-    let (total, majordomo) = (200_000_u64, 20_000);
+    let (total, majordomo) = (1_000_000_u64, 20_000);
     let mut writer = raw.twin().unwrap();
     let flood = std::thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -1,12 +1,15 @@
 //! The task behind a [`Client`](super::Client): keeps one connection and the ledger of its calls.
 
+mod links;
+mod sink;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::client::ClientBuilder;
 use super::error::CallError;
@@ -17,11 +20,13 @@ use super::speech::{self, Dialect, Others, ToClient};
 use super::{HEARTBEAT, session_config};
 use crate::limits::Limits;
 use crate::net::{Backoff, Clock, Link, LinkError};
-use crate::protocol::{Portion, Status, Taken, Wants};
-use crate::security::{self, Security};
+use crate::protocol::{Portion, Status, Wants};
+use crate::security::Security;
 use crate::session::{self, Heard};
-use crate::time::Time;
-use crate::wire::{Builder, Endpoint, Message};
+use crate::wire::Message;
+
+use sink::Overrun;
+pub(super) use sink::{Sink, cost};
 
 /// What a client tells its driver.
 #[derive(Debug)]
@@ -39,124 +44,6 @@ pub(super) enum Command {
         id: u64,
         more: Portion,
     },
-}
-
-/// Where a call's replies go.
-#[derive(Debug)]
-pub(super) enum Sink {
-    /// One answer, partial replies in front of it.
-    Whole {
-        answer: oneshot::Sender<Result<Reply, CallError>>,
-        gathered: Vec<Message>,
-        size: usize,
-        taken: Taken,
-    },
-    /// Each as it comes, within a bound of bytes that are not read yet.
-    Stream {
-        replies: mpsc::UnboundedSender<Result<Reply, CallError>>,
-        unread: Arc<AtomicUsize>,
-    },
-}
-
-impl Sink {
-    /// Takes a partial reply; an error if that is too much. Tells what credit to give for it.
-    fn partial(
-        &mut self,
-        reply: Reply,
-        limits: &Limits,
-        counted: bool,
-    ) -> Result<Portion, Overrun> {
-        let bytes = cost(&reply);
-        match self {
-            Self::Whole {
-                gathered,
-                size,
-                taken,
-                ..
-            } => {
-                let more = taken.add(reply.body.payload()).unwrap_or_default();
-                if reply.code != Status::PROGRESS.code() {
-                    *size += bytes;
-                    gathered.push(reply.body);
-                }
-                let limit = limits.message;
-                let fits = *size <= limit;
-                fits.then_some(more).ok_or(Overrun { limit })
-            }
-            Self::Stream { replies, unread } => {
-                let before = unread.fetch_add(bytes, Ordering::Relaxed);
-                // Whoever does not listen any more has cancelled, and that is on its way to us.
-                let _ = replies.send(Ok(reply));
-                // A broker that keeps to our credit is a large message ahead of it at most, and
-                // so is a worker that does not.
-                let limit = if counted {
-                    limits.message.saturating_mul(2).saturating_add(AHEAD)
-                } else {
-                    limits.message
-                };
-                let fits = before + bytes <= limit;
-                // Credit is given when they are read.
-                fits.then(Portion::default).ok_or(Overrun { limit })
-            }
-        }
-    }
-
-    /// The end, good or bad.
-    fn finish(self, result: Result<Reply, CallError>) {
-        match self {
-            Self::Whole {
-                answer, gathered, ..
-            } => {
-                let result = result.map(|reply| Reply {
-                    body: join(gathered, reply.body),
-                    ..reply
-                });
-                // Whoever does not listen any more has cancelled.
-                let _ = answer.send(result);
-            }
-            Self::Stream { replies, unread } => {
-                if let Ok(reply) = &result {
-                    unread.fetch_add(cost(reply), Ordering::Relaxed);
-                }
-                let _ = replies.send(result);
-            }
-        }
-    }
-}
-
-/// More replies than may be kept.
-struct Overrun {
-    limit: usize,
-}
-
-/// What a peer's ERROR says, in words.
-fn reason(error: &LinkError) -> String {
-    let said = match error {
-        LinkError::Session(session::Error::Security(security::Error::Refused { reason })) => reason,
-        LinkError::Session(session::Error::Refused { reason }) => reason,
-        other => return other.to_string(),
-    };
-    match &said[..] {
-        b"400" => "400, it does not know the key, or the user with this password".to_owned(),
-        b"500" => "500, what decides there who may come in has failed".to_owned(),
-        said => said.escape_ascii().to_string(),
-    }
-}
-
-/// What keeping a reply takes, in bytes: an empty one is not free.
-pub(super) fn cost(reply: &Reply) -> usize {
-    reply.body.wire().len() + reply.properties.len() + size_of::<Reply>()
-}
-
-fn join(gathered: Vec<Message>, last: Message) -> Message {
-    if gathered.is_empty() {
-        return last;
-    }
-    let mut builder = Builder::default();
-    for message in gathered.iter().chain([&last]) {
-        builder.parts(message);
-    }
-    builder.finish()
 }
 
 /// Runs until the client is gone and every call has ended.
@@ -309,128 +196,6 @@ async fn connected(connecting: &mut Option<Connecting>) -> Result<Link, LinkErro
 }
 
 impl Driver {
-    /// Begins to connect to the route's current endpoint after a pause.
-    fn connect(&mut self, pause: Duration) {
-        if let Some(endpoint) = self.route.current().cloned() {
-            self.begin(endpoint, pause);
-        }
-    }
-
-    fn begin(&mut self, endpoint: Endpoint, pause: Duration) {
-        let (config, clock) = (Arc::clone(&self.config), self.clock);
-        self.dialed = Arc::default();
-        let dialed = Arc::clone(&self.dialed);
-        self.connecting = Some(Box::pin(async move {
-            tokio::time::sleep(pause).await;
-            let mut link = Link::dial(&endpoint, config, clock).await?;
-            dialed.store(true, Ordering::Relaxed);
-            link.shake().await?;
-            Ok(link)
-        }));
-    }
-
-    /// An attempt has ended: for the current endpoint, or for the preferred one while another is
-    /// in use.
-    fn connected(&mut self, link: Result<Link, LinkError>) {
-        self.connecting = None;
-        let returning = std::mem::take(&mut self.returning);
-        let now = self.clock.now();
-        match link {
-            Ok(mut link) => {
-                if returning {
-                    self.route.moved(now);
-                } else {
-                    self.route.connected(now);
-                }
-                tracing::debug!(
-                    endpoint = self.route.current().map(tracing::field::display),
-                    "connected"
-                );
-                self.trouble = None;
-                if !self.dialect.is_majordomo() {
-                    // Before all tasks. A link that breaks over it says so when it is read.
-                    let _ = speech::introduce(|pieces| link.send(pieces));
-                }
-                self.leaving = false;
-                self.next_number += 1;
-                let former = self.link.replace((self.next_number, link));
-                if let Some((number, link)) = former
-                    && self.ledger.on_link(number) > 0
-                {
-                    self.old = Some((number, link));
-                }
-            }
-            Err(_) if self.link.is_some() => self.route.stayed(now),
-            Err(error) => {
-                self.note(&error);
-                let endpoint = self.route.current().map(tracing::field::display);
-                let is_news = match error.is_refusal() {
-                    // Who gives up tells it to all who wait.
-                    true => self.route.is_news_of_refusal() && !self.gives_up,
-                    false => self.route.is_news(),
-                };
-                if is_news {
-                    tracing::warn!(endpoint, %error, "not connected, trying again");
-                } else {
-                    tracing::debug!(endpoint, %error, "not connected");
-                }
-                let pause = if error.is_refusal() {
-                    self.refused(&error)
-                } else {
-                    self.route.failed(now)
-                };
-                self.connect(pause);
-            }
-        }
-    }
-
-    /// Keeps why there is no connection to the current endpoint.
-    fn note(&mut self, error: &LinkError) {
-        let endpoint = self.route.current();
-        // That is how a server answers to what its key does not open.
-        let silent = self.is_curve && matches!(error, LinkError::Closed);
-        let hint = match silent && self.dialed.load(Ordering::Relaxed) {
-            true => " in the handshake, as it does if its key is another than the one given here",
-            false => "",
-        };
-        self.trouble = endpoint.map(|endpoint| format!("{endpoint}: {error}{hint}"));
-    }
-
-    /// The current endpoint does not want us: how long to wait before the next attempt.
-    fn refused(&mut self, error: &LinkError) -> Duration {
-        let endpoint = self.route.current().map(Endpoint::to_string);
-        let pause = self.route.refused();
-        if self.gives_up && self.route.is_exhausted() {
-            let endpoint = endpoint.unwrap_or_default();
-            let reason = reason(error);
-            for Ended { who, .. } in self.ledger.end_unsent() {
-                let (endpoint, reason) = (endpoint.clone(), reason.clone());
-                who.finish(Err(CallError::NotAdmitted { endpoint, reason }));
-            }
-        }
-        pause
-    }
-
-    /// Why a call could not be sent, as far as that is known.
-    fn trouble(&self) -> Option<String> {
-        if self.link.is_some() {
-            return None;
-        }
-        let waits = match self.dialed.load(Ordering::Relaxed) {
-            true => "it takes connections, but does not answer as ZeroMQ does",
-            false => "not connected yet",
-        };
-        let endpoint = self.route.current();
-        let now = || endpoint.map(|endpoint| format!("{endpoint}: {waits}"));
-        self.trouble.clone().or_else(now)
-    }
-
-    /// When to try the preferred endpoint again.
-    fn return_at(&self) -> Option<Time> {
-        let able = self.link.is_some() && self.connecting.is_none() && self.old.is_none();
-        able.then(|| self.route.return_at()).flatten()
-    }
-
     fn obey(&mut self, command: Command) {
         match command {
             Command::Ask { id, question, sink } => {
@@ -697,34 +462,6 @@ impl Driver {
         }
     }
 
-    /// A connection is gone.
-    fn lose(&mut self, which: Which) {
-        self.end(which, |driver, now| driver.route.failed(now));
-    }
-
-    /// A connection is given up for a new one to the same endpoint, which is not to blame.
-    fn renew(&mut self, which: Which) {
-        self.end(which, |driver, _| driver.route.renewed());
-    }
-
-    /// A connection is over; `pause` says how long to wait before the next.
-    fn end(&mut self, which: Which, pause: impl FnOnce(&mut Self, Time) -> Duration) {
-        let Some((number, _)) = self.place(which).take() else {
-            return;
-        };
-        for Ended { who, .. } in self.ledger.lost(number) {
-            who.finish(Err(CallError::Unknown));
-        }
-        if matches!(which, Which::Current) {
-            self.leaving = false;
-            // An attempt to return to the preferred endpoint goes on as the next connection.
-            if self.connecting.is_none() {
-                let pause = pause(self, self.clock.now());
-                self.connect(pause);
-            }
-        }
-    }
-
     /// Does what time demands.
     fn wake(&mut self) {
         let now = self.clock.now();
@@ -751,8 +488,6 @@ impl Driver {
     }
 }
 
-/// What a stream may have unread besides two large messages.
-const AHEAD: usize = 4 << 20;
 /// Commands taken in one go.
 const BATCH: usize = 256;
 /// The most that waits to be written before calls wait instead.

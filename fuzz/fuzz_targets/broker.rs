@@ -472,7 +472,8 @@ impl Model {
         );
         for service in &state.services {
             assert!(service.workers > 0 || service.queued > 0 || service.in_flight > 0);
-            assert!(service.queued == 0 || service.ready == 0, "{service:?}");
+            // What stands in no line was refused by those who are ready.
+            assert!(service.lines == 0 || service.ready == 0, "{service:?}");
         }
         assert_eq!(state.open, self.broker.open_tasks());
         assert!(state.held >= state.queued_bytes);

@@ -2,8 +2,8 @@
 //!
 //! Four workers of capacity 1 take 1 ms for a task. One client asks one thing at a time; how long
 //! that takes is measured alone, and beside another client of the same service that keeps 64, 1000
-//! or 10,000 tasks outstanding, and one whose tasks are large. In the same run the same is done
-//! through majortomo's broker (MDP/0.2, in Python, from pip in `target`), as far as it goes.
+//! or 10,000 tasks outstanding, and one whose tasks are large. There is no peer to compare with:
+//! clients of other Majordomo brokers ask one thing at a time, and have nothing to share.
 //!
 //! The broker has one processor to itself where there are two.
 
@@ -12,7 +12,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::disallowed_methods
 )]
 
@@ -21,12 +20,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scale0::sdk::Dialect;
 use scale0::{Client, Task, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use support::{Broker, Tongue, peers, pin};
+use support::{Broker, Tongue, pin};
 
 /// The other client: tasks that it keeps outstanding, and their size in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -65,40 +63,25 @@ const CALLS: usize = 1500;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() {
-    let mut brokers = vec![Broker::scale0(Tongue::Scale0)];
-    match peers() {
-        Some(python) => brokers.push(Broker::majortomo(&python)),
-        None => eprintln!("no Python peers: they are left out"),
-    }
+    let broker = Broker::scale0(Tongue::Scale0);
     pin(0, &[1]);
-    for broker in &brokers {
-        pin(broker.process.id(), &[0]);
-    }
-    println!("| broker | beside | p50 µs | p99 µs | of p99 alone |");
-    println!("|---|---|---|---|---|");
-    for broker in &brokers {
-        let mut alone = None;
-        for flood in FLOODS {
-            let beside = match flood.outstanding {
-                0 => "nobody".to_owned(),
-                many => format!("{many} tasks of {} B outstanding", flood.size),
-            };
-            match measure(broker, flood) {
-                Some((p50, p99)) => {
-                    let base = *alone.get_or_insert(p99);
-                    let times = p99.as_secs_f64() / base.as_secs_f64();
-                    let (p50, p99) = (p50.as_micros(), p99.as_micros());
-                    println!(
-                        "| {} | {beside} | {p50} | {p99} | {times:.1} |",
-                        broker.name
-                    );
-                }
-                None => println!(
-                    "| {} | {beside} | | more than {PATIENCE:?} | |",
-                    broker.name
-                ),
-            }
-        }
+    pin(broker.process.id(), &[0]);
+    println!("| beside | p50 µs | p99 µs | of p99 alone |");
+    println!("|---|---|---|---|");
+    let mut alone = None;
+    for flood in FLOODS {
+        let beside = match flood.outstanding {
+            0 => "nobody".to_owned(),
+            many => format!("{many} tasks of {} B outstanding", flood.size),
+        };
+        let Some((p50, p99)) = measure(&broker, flood) else {
+            println!("| {beside} | | more than {PATIENCE:?} | |");
+            continue;
+        };
+        let base = *alone.get_or_insert(p99);
+        let times = p99.as_secs_f64() / base.as_secs_f64();
+        let (p50, p99) = (p50.as_micros(), p99.as_micros());
+        println!("| {beside} | {p50} | {p99} | {times:.1} |");
     }
 }
 
@@ -109,9 +92,9 @@ fn measure(broker: &Broker, flood: Flood) -> Option<(Duration, Duration)> {
     // In a thread of its own: the operating system shares the processor out fairly, and what is
     // measured is the broker's doing.
     let flooding = std::thread::spawn({
-        let (endpoint, dialect) = (broker.clients.to_string(), dialect(broker));
+        let endpoint = broker.clients.to_string();
         let stop = stop.clone();
-        move || runtime().block_on(stop.run_until_cancelled(pour(&endpoint, dialect, flood)))
+        move || runtime().block_on(stop.run_until_cancelled(pour(&endpoint, flood)))
     });
     let took = runtime().block_on(ask(broker, &stop));
     stop.cancel();
@@ -125,7 +108,6 @@ async fn ask(broker: &Broker, stop: &CancellationToken) -> Option<(Duration, Dur
     for _ in 0..WORKERS {
         let worker = Worker::builder(&broker.workers.to_string())
             .unwrap()
-            .dialect(dialect(broker))
             .capacity(1)
             .service("work", async |task: Task| {
                 tokio::time::sleep(WORK).await;
@@ -134,8 +116,7 @@ async fn ask(broker: &Broker, stop: &CancellationToken) -> Option<(Duration, Dur
         let worker = worker.build().unwrap();
         workers.spawn(worker.run(stop.clone().cancelled_owned()));
     }
-    let client = Client::builder(&broker.clients.to_string()).unwrap();
-    let client = client.dialect(dialect(broker)).build().unwrap();
+    let client = Client::connect(&broker.clients.to_string()).unwrap();
     let mut took = Vec::with_capacity(CALLS);
     for call in 0..WARM + CALLS {
         let began = Instant::now();
@@ -160,8 +141,8 @@ async fn ask(broker: &Broker, stop: &CancellationToken) -> Option<(Duration, Dur
 
 /// Keeps so many tasks outstanding, for ever. What is refused for being too much is asked again a
 /// second later, as the refusal says.
-async fn pour(endpoint: &str, dialect: Dialect, flood: Flood) {
-    let client = Client::builder(endpoint).unwrap().dialect(dialect);
+async fn pour(endpoint: &str, flood: Flood) {
+    let client = Client::builder(endpoint).unwrap();
     let client = client.max_outstanding(20_000).build().unwrap();
     let mut flooding = JoinSet::new();
     for _ in 0..flood.outstanding {
@@ -176,13 +157,6 @@ async fn pour(endpoint: &str, dialect: Dialect, flood: Flood) {
         });
     }
     while flooding.join_next().await.is_some() {}
-}
-
-fn dialect(broker: &Broker) -> Dialect {
-    match broker.tongue {
-        Tongue::Majortomo => Dialect::Majortomo,
-        _ => Dialect::Scale0,
-    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -327,11 +327,19 @@ async fn a_client_that_reads_nothing_and_counts_nothing_fills_no_memory() {
     // The system's own buffers, 4 MiB in the broker, a window for each stream.
     soon(settled(&sent)).await;
     let client = Client::connect(&endpoint).unwrap();
-    let info = ask(&client, "s0.info").await;
-    let buffered = info["buffered_bytes"].as_u64().unwrap();
-    let held = info["held_bytes"].as_u64().unwrap();
-    assert!((1 << 20..8 << 20).contains(&buffered), "{info}");
-    assert!(held <= 5 << 20, "{info}");
+    let info = soon(async {
+        loop {
+            let info = ask(&client, "s0.info").await;
+            let buffered = info["buffered_bytes"].as_u64().unwrap();
+            let held = info["held_bytes"].as_u64().unwrap();
+            assert!(buffered < 8 << 20 && held <= 5 << 20, "{info}");
+            // The system's buffers may have taken all of it a moment ago.
+            if buffered > 1 << 20 {
+                break info;
+            }
+        }
+    })
+    .await;
     assert_eq!(
         info["open"], 4,
         "nobody is cut, nothing is given up: {info}"

@@ -3,8 +3,9 @@
 //!
 //! Credit is counted for each of the two hops, and only where both of its ends name it. A worker
 //! that counts is given as much as its client has room for. What another sends all the same waits
-//! here, up to a limit (`Limits::ahead`); a worker that is further ahead of its client than that loses the task. A
-//! client that does not count is held to what waits to be written to it.
+//! here, up to a limit (`Limits::ahead`); a worker that is further ahead of its client than that
+//! loses the task. A client that does not count, or that is held back and cannot be heard, is held
+//! to what waits to be written to it.
 //!
 //! The final reply needs no credit, and takes along what waits before it: it may be larger than
 //! all of that by itself.

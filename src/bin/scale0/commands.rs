@@ -149,9 +149,10 @@ pub(crate) struct WorkerArguments {
     /// What the worker calls itself in `scale0 info` [default: the machine's name and the process id]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Tell the broker how to use this worker: weight=N, policy=lru, least, weighted, hash or p2c,
-    /// slow_start=D, max=N (tasks of one service at once), ttl=D; may be repeated, and holds for
-    /// all its services
+    /// Tell the broker how to use this worker: weight=N (turns go by weight then, unless a policy
+    /// is stated), policy=lru, least, weighted, hash or p2c, slow_start=D, max=N (tasks of one
+    /// service at once), ttl=D, version=TEXT, idempotent; may be repeated, and holds for all its
+    /// services
     #[arg(long, value_name = "KEY=VALUE", value_parser = attribute)]
     pub(crate) attribute: Vec<String>,
     /// An exit code of the command by which it refuses a task, so that another worker gets it

@@ -18,6 +18,7 @@
 //! | [`pattern`] | the rules of the eleven socket types: where a message goes, and what becomes of one that comes |
 //! | [`protocol`] | messages to the broker's words and back, in every dialect |
 //! | [`broker`] | who does what: events in, actions out |
+//! | [`spread`] | several brokers in one process: which of them decides what |
 //! | [`net`] | streams, links, clocks |
 //! | [`auth`] | who may come in |
 //! | [`socket`] | the general ZeroMQ sockets; [`socket::libzmq`] for those who come from libzmq |
@@ -41,6 +42,7 @@ pub mod server;
 pub mod session;
 #[cfg(feature = "socket")]
 pub mod socket;
+pub mod spread;
 mod table;
 pub mod time;
 pub mod wire;

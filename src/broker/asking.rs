@@ -90,7 +90,8 @@ impl Broker {
         }) {
             return Some(Bound::Client);
         }
-        if self.open >= limits.tasks || self.held + self.outside + cost > limits.held {
+        if self.open + self.beside >= limits.tasks || self.held + self.outside + cost > limits.held
+        {
             return Some(Bound::Everything);
         }
         let Some(number) = service else {
@@ -470,7 +471,7 @@ impl Broker {
         }) {
             // What it said last may have been too much for everybody as well.
             let limits = &self.config.limits;
-            if self.open > limits.tasks || self.held + self.outside > limits.held {
+            if self.open + self.beside > limits.tasks || self.held + self.outside > limits.held {
                 return self.wait_for_room(id);
             }
             self.resume(id);
@@ -528,7 +529,7 @@ impl Broker {
 
     fn has_room(&self) -> bool {
         let (most, tasks) = (self.config.limits.held, self.config.limits.tasks);
-        self.open <= tasks - tasks / 4 && self.held + self.outside <= most - most / 4
+        self.open + self.beside <= tasks - tasks / 4 && self.held + self.outside <= most - most / 4
     }
 }
 

@@ -191,7 +191,7 @@ impl Broker {
 
     /// Once every task has its answer, the workers are told and the end is announced.
     pub(super) fn end_drain(&mut self) {
-        if self.open > 0 {
+        if self.open > 0 || self.waits_for_others {
             return;
         }
         let Some(drain) = self.drain.as_mut().filter(|drain| !drain.done) else {

@@ -88,6 +88,53 @@ pub enum Fact {
     DrainOver { tasks: usize },
 }
 
+impl Fact {
+    /// Whom it is about, if it is about a connection.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::WorkerJoined { peer, .. }
+            | Self::WorkerChanged { peer, .. }
+            | Self::WorkerLeft { peer, .. }
+            | Self::WorkerSuspect { peer }
+            | Self::WorkerTrusted { peer }
+            | Self::WorkerEjected { peer, .. }
+            | Self::WorkerProbed { peer, .. }
+            | Self::WorkerReturned { peer, .. }
+            | Self::TaskRefused { peer, .. }
+            | Self::OnewayFailed { peer, .. }
+            | Self::StrayReply { peer, .. }
+            | Self::Malformed { peer, .. }
+            | Self::Forbidden { peer, .. }
+            | Self::DeadDialect { peer }
+            | Self::Paused { peer } => Some(*peer),
+            _ => None,
+        }
+    }
+
+    /// The same fact, about another.
+    pub(crate) fn set_peer(&mut self, other: PeerId) {
+        match self {
+            Self::WorkerJoined { peer, .. }
+            | Self::WorkerChanged { peer, .. }
+            | Self::WorkerLeft { peer, .. }
+            | Self::WorkerSuspect { peer }
+            | Self::WorkerTrusted { peer }
+            | Self::WorkerEjected { peer, .. }
+            | Self::WorkerProbed { peer, .. }
+            | Self::WorkerReturned { peer, .. }
+            | Self::TaskRefused { peer, .. }
+            | Self::OnewayFailed { peer, .. }
+            | Self::StrayReply { peer, .. }
+            | Self::Malformed { peer, .. }
+            | Self::Forbidden { peer, .. }
+            | Self::DeadDialect { peer }
+            | Self::Paused { peer } => *peer = other,
+            _ => {}
+        }
+    }
+}
+
 /// Why a worker is gone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leaving {
@@ -173,4 +220,39 @@ pub struct Counters {
     pub workers_joined: u64,
     /// Workers that were lost, by whatever way.
     pub workers_left: u64,
+}
+
+impl Counters {
+    /// Counts what another broker has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.tasks += other.tasks;
+        self.assigned += other.assigned;
+        self.replies += other.replies;
+        self.partials += other.partials;
+        self.own += other.own;
+        self.receipts += other.receipts;
+        self.oneway_done += other.oneway_done;
+        self.oneway_parts += other.oneway_parts;
+        self.parts_dropped += other.parts_dropped;
+        self.forbidden += other.forbidden;
+        self.refused += other.refused;
+        self.ejected += other.ejected;
+        self.retried += other.retried;
+        self.poisoned += other.poisoned;
+        self.orphaned += other.orphaned;
+        self.late_replies += other.late_replies;
+        self.forged_replies += other.forged_replies;
+        self.dropped += other.dropped;
+        self.malformed += other.malformed;
+        self.unknown += other.unknown;
+        self.dead_dialect += other.dead_dialect;
+        self.workers_joined += other.workers_joined;
+        self.workers_left += other.workers_left;
+        for (status, times) in &other.errors {
+            *self.errors.entry(*status).or_default() += times;
+        }
+        for (status, times) in &other.oneway_failed {
+            *self.oneway_failed.entry(*status).or_default() += times;
+        }
+    }
 }

@@ -37,6 +37,7 @@ mod replying;
 mod rights;
 mod service;
 mod setting;
+mod share;
 mod snapshot;
 mod task;
 mod turn;
@@ -255,6 +256,10 @@ pub struct Broker {
     held: usize,
     /// What the caller holds besides, in buffers.
     outside: usize,
+    /// Tasks without an answer that other brokers have.
+    beside: usize,
+    /// A drain ends when other brokers have no tasks either.
+    waits_for_others: bool,
     /// Connections held back until there is room.
     paused: VecDeque<PeerId>,
     /// A deadline is set to let one of them go on.
@@ -304,6 +309,8 @@ impl Broker {
             open: 0,
             held: 0,
             outside: 0,
+            beside: 0,
+            waits_for_others: false,
             paused: VecDeque::new(),
             resuming: false,
             counters: Counters::default(),

@@ -62,6 +62,8 @@ pub(super) struct Peer {
     pub(super) served: u32,
     /// Bytes of tasks, or of partial replies, given to it since it was last known how much waits.
     pub(super) given: usize,
+    /// It has tasks of other brokers.
+    pub(super) elsewhere: bool,
     /// It is being closed: nothing more is said to it.
     pub(super) closing: bool,
 }
@@ -89,6 +91,7 @@ impl Peer {
             credit: false,
             served: u32::MAX,
             given: 0,
+            elsewhere: false,
             closing: false,
         }
     }
@@ -107,6 +110,7 @@ impl Peer {
             .worker
             .as_ref()
             .is_some_and(|worker| !worker.tasks.is_empty());
+        let busy = busy || self.elsewhere;
         (!self.promise.is_zero() && !busy).then(|| self.heard + patience(self.promise))
     }
 }

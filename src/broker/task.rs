@@ -173,6 +173,10 @@ pub(super) fn cost(ask: &Ask) -> usize {
 #[derive(Debug)]
 pub(super) struct Tasks {
     table: Table<Task>,
+    /// Numbers in tokens are those of the table times this, and a little: so they tell whose they
+    /// are.
+    stride: u32,
+    offset: u32,
     random: ChaCha8Rng,
 }
 
@@ -180,8 +184,15 @@ impl Tasks {
     pub(super) fn new(seed: [u8; 32]) -> Self {
         Self {
             table: Table::default(),
+            stride: 1,
+            offset: 0,
             random: ChaCha8Rng::from_seed(seed),
         }
+    }
+
+    /// The tokens' numbers are those that leave `offset` when they are divided by `stride`.
+    pub(super) fn number_from(&mut self, offset: u32, stride: u32) {
+        (self.stride, self.offset) = (stride.max(1), offset);
     }
 
     pub(super) fn insert(&mut self, task: Task) -> u32 {
@@ -215,23 +226,22 @@ impl Tasks {
             secret = self.random.next_u32();
         }
         place.secret = secret;
-        let mut token = [0; 8];
-        let (left, right) = token.split_at_mut(4);
-        left.copy_from_slice(&task.to_be_bytes());
-        right.copy_from_slice(&secret.to_be_bytes());
-        Id(token)
+        self.token(task)
     }
 
     /// The current token of a task.
     pub(super) fn token(&self, task: u32) -> Id {
         let secret = self.get(task).map_or(0, |task| task.secret);
-        Id((u64::from(task) << 32 | u64::from(secret)).to_be_bytes())
+        let number = task.wrapping_mul(self.stride).wrapping_add(self.offset);
+        Id((u64::from(number) << 32 | u64::from(secret)).to_be_bytes())
     }
 
     /// The task whose current attempt has this token: an index, no search, and 32 bits to guess.
     pub(super) fn find(&self, token: Id) -> Option<(u32, &Task)> {
         let [a, b, c, d, e, f, g, h] = token.0;
         let number = u32::from_be_bytes([a, b, c, d]);
+        // Another's is found by its secret not to be ours.
+        let number = number.wrapping_sub(self.offset) / self.stride;
         let secret = u32::from_be_bytes([e, f, g, h]);
         let task = self.get(number)?;
         let assigned = matches!(task.stage, Stage::Assigned(_));

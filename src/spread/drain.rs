@@ -1,9 +1,12 @@
-//! The orderly end of all shards together. Shard 0 begins it, calls it off and ends it; a shard is
-//! done when no task is left in it.
+//! The orderly end of all shards together. Shard 0 begins it, calls it off and ends it.
 //!
-//! Before a shard closes its connections, every other one has told it that it is done, behind all
-//! that it had to say to them ([`Letter::Done`]); and that it has read all that had been posted to
-//! it, and has answered ([`Letter::Seen`]).
+//! 1. Each tells shard 0 when no task is left in it ([`Letter::Done`]).
+//! 2. When all are done shard 0 says so ([`Letter::Finish`]); from then on it cannot be called off,
+//!    and nobody sends anything more to others that wants an answer.
+//! 3. What was sent before that is answered, or under way: each asks all others for a last sign
+//!    ([`Letter::Last`]) that they give behind their answers ([`Letter::Seen`]).
+//! 4. Who has all that it waited for tells the others ([`Letter::Ready`]). Who has heard that of all
+//!    of them closes its connections.
 
 use std::time::Duration;
 
@@ -22,9 +25,15 @@ pub(super) struct Drain {
     limit: Option<Duration>,
     /// The own broker is done, and has said so.
     told: bool,
+    /// Who is done: shard 0 counts them.
     done: Vec<u64>,
+    /// Nothing more is sent to others that wants an answer.
+    finishing: bool,
     seen: Vec<u64>,
-    finish: u64,
+    /// Who waits for a last sign.
+    asking: Shards,
+    ready: Vec<u64>,
+    told_ready: bool,
     ended: bool,
 }
 
@@ -36,8 +45,11 @@ impl Drain {
             limit: None,
             told: false,
             done: vec![0; shards],
+            finishing: false,
             seen: vec![0; shards],
-            finish: 0,
+            asking: Shards::default(),
+            ready: vec![0; shards],
+            told_ready: false,
             ended: false,
         }
     }
@@ -47,24 +59,34 @@ impl Drain {
     }
 
     pub(super) fn done(&mut self, shard: Shard, number: u64) {
-        if let Some(done) = self.done.get_mut(shard) {
-            *done = number;
-        }
+        note(&mut self.done, shard, number);
     }
 
     pub(super) fn seen(&mut self, shard: Shard, number: u64) {
-        if let Some(seen) = self.seen.get_mut(shard) {
-            *seen = number;
-        }
+        note(&mut self.seen, shard, number);
     }
 
-    pub(super) fn finish(&mut self, number: u64) {
-        self.finish = number;
+    pub(super) fn ready(&mut self, shard: Shard, number: u64) {
+        note(&mut self.ready, shard, number);
     }
 
-    fn all_are_done(&self) -> bool {
-        let mut all = self.done.iter().zip(&self.seen);
-        all.all(|(done, seen)| *done == self.number && *seen == self.number)
+    pub(super) fn asks(&mut self, shard: Shard) {
+        self.asking.set(shard, true);
+    }
+
+    /// Whether the end has come so near that nothing new begins.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    fn all(&self, side: &[u64]) -> bool {
+        side.iter().all(|number| *number == self.number)
+    }
+}
+
+fn note(side: &mut [u64], shard: Shard, number: u64) {
+    if let Some(place) = side.get_mut(shard) {
+        *place = number;
     }
 }
 
@@ -132,29 +154,52 @@ impl Spread {
         }
     }
 
+    /// Nobody has tasks any more.
+    pub(super) fn told_to_finish(&mut self, number: u64) {
+        if self.drain.number != number || self.drain.finishing {
+            return;
+        }
+        self.drain.finishing = true;
+        self.drain.seen(self.me, number);
+        self.post_all(|| Letter::Last { number });
+    }
+
     /// At the end of a turn.
     pub(super) fn look_at_drain(&mut self, now: Time, out: &mut Vec<Action>) {
         if !self.drain.on || self.drain.ended {
             return;
         }
         let number = self.drain.number;
-        if !self.drain.told && self.broker.open_tasks() == 0 && self.surveys.is_idle() {
+        if !self.drain.told && self.broker.open_tasks() == 0 {
             self.drain.told = true;
-            self.drain.done(self.me, number);
-            self.drain.seen(self.me, number);
-            self.post_all(|| Letter::Done { number });
-        }
-        if !self.drain.told || !self.drain.all_are_done() {
-            return;
-        }
-        if self.me == 0 {
-            for shard in Shards::all(self.shards).without(0).iter() {
-                self.post(shard, Letter::Finish { number });
+            match self.me {
+                0 => self.drain.done(0, number),
+                _ => self.post(0, Letter::Done { number }),
             }
-        } else if self.drain.finish != number {
+        }
+        if self.me == 0 && !self.drain.finishing && self.drain.all(&self.drain.done) {
+            // From here on it cannot be called off.
+            let limit = Duration::ZERO;
+            self.decide(now, Event::Drain { limit }, false, out);
+            self.post_all(|| Letter::Finish { number });
+            self.told_to_finish(number);
+        }
+        // Questions of others are among those that it waits for.
+        if !self.surveys.is_idle() {
             return;
         }
-        self.drain.ended = true;
-        self.step(out, |broker, out| broker.let_end(now, out));
+        for shard in std::mem::take(&mut self.drain.asking).iter() {
+            self.post(shard, Letter::Seen { number });
+        }
+        let drain = &mut self.drain;
+        if drain.finishing && !drain.told_ready && drain.all(&drain.seen) {
+            drain.told_ready = true;
+            drain.ready(self.me, number);
+            self.post_all(|| Letter::Ready { number });
+        }
+        if self.drain.told_ready && self.drain.all(&self.drain.ready) {
+            self.drain.ended = true;
+            self.step(out, |broker, out| broker.let_end(now, out));
+        }
     }
 }

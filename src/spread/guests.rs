@@ -128,9 +128,6 @@ impl Spread {
                     guest.ours = true;
                 }
             }
-            Reading::Word(Word::Bye(_)) => {
-                self.stakes.remove(&inner);
-            }
             _ => {}
         }
         let heard = Event::Heard {

@@ -102,13 +102,23 @@ pub enum Letter {
         /// Of which drain.
         number: u64,
     },
-    /// What you had posted before you were done has its answer.
+    /// No task is left anywhere: ask for nothing more.
+    Finish {
+        /// Of which drain.
+        number: u64,
+    },
+    /// I ask for nothing more. Tell me when all before this has its answer.
+    Last {
+        /// Of which drain.
+        number: u64,
+    },
+    /// It has.
     Seen {
         /// Of which drain.
         number: u64,
     },
-    /// No task is left anywhere: end.
-    Finish {
+    /// I need nothing more of anybody.
+    Ready {
         /// Of which drain.
         number: u64,
     },

@@ -358,12 +358,11 @@ impl Spread {
                 for_good,
             } => self.told_to_drain(now, number, limit, for_good, out),
             Letter::Undrain { number } => self.told_to_go_on(now, number, out),
-            Letter::Done { number } => {
-                self.drain.done(from, number);
-                self.post(from, Letter::Seen { number });
-            }
+            Letter::Done { number } => self.drain.done(from, number),
+            Letter::Finish { number } => self.told_to_finish(number),
+            Letter::Last { .. } => self.drain.asks(from),
             Letter::Seen { number } => self.drain.seen(from, number),
-            Letter::Finish { number } => self.drain.finish(number),
+            Letter::Ready { number } => self.drain.ready(from, number),
             Letter::Survey { number } => {
                 let report = Box::new(self.report());
                 self.post(from, Letter::Surveyed { number, report });
@@ -413,7 +412,12 @@ impl Spread {
     /// what [`leave`](Self::leave) gives.
     #[must_use]
     pub fn moves_to(&mut self, peer: PeerId, reading: &Reading) -> Option<Shard> {
-        if self.shards == 1 || self.broker.is_draining() {
+        if self.shards == 1 {
+            return None;
+        }
+        if self.broker.is_draining() {
+            // What it says now is answered here.
+            self.owned.settle_down(peer);
             return None;
         }
         self.owned.moves_to(peer, reading, self.me, self.shards)

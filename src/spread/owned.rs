@@ -10,7 +10,9 @@ use super::slots::Word as Said;
 use super::slots::{Move, Slots, Stake};
 use super::{Introduction, Letter, Shard, Shards, Spread, addressee, home, homes, is_guest, outer};
 use crate::broker::{Action, Broker, Event, Fact, PeerId};
-use crate::protocol::{Announcement, Ask, Id, Name, Notice, Offer, Ping, Reading, Reply, Word};
+use crate::protocol::{
+    Announcement, Answer, Ask, Id, Name, Notice, Offer, Ping, Reading, Reply, Status, Word,
+};
 use crate::time::Time;
 
 /// All of them, by their place.
@@ -249,11 +251,20 @@ impl Spread {
                 for shard in self.known(peer).iter() {
                     self.forward(peer, shard, Reading::Word(word.clone()));
                 }
-                if let Some(own) = self.owned.get_mut(peer) {
+                if let Some(own) = self.owned.get_mut(peer)
+                    && let Work::Majordomo(_) = own.work
+                {
                     own.work = Work::None;
                 }
-                self.stakes.remove(&self.inner(peer));
+                if let Some(shared) = self.owned.shared(peer) {
+                    shared.told = Shards::default();
+                }
                 self.here(now, peer, Reading::Word(word), out);
+                // It may announce itself again while its slots are still on their way back.
+                if let Some(shared) = self.owned.shared(peer) {
+                    shared.slots.state(0, Shards::default());
+                    self.deal(now, peer, out);
+                }
             }
         }
     }
@@ -343,6 +354,9 @@ impl Spread {
         // A broker that drains refuses them all alike, and the own one does so at once: nothing
         // is to be under way when the end is near.
         let draining = self.broker.is_draining();
+        if self.drain.is_finishing() && ask.service.is_reserved() {
+            return self.refuse_own(peer, ask, out);
+        }
         let to = match asked(&ask) {
             Asked::At(_) if draining => self.me,
             Asked::At(name) => home(name, self.shards),
@@ -360,6 +374,23 @@ impl Spread {
             return self.here(now, peer, Reading::Word(Word::Ask(ask)), out);
         }
         self.forward_bounded(peer, to, Word::Ask(ask), out);
+    }
+
+    /// The broker ends, and the other shards cannot be asked any more.
+    fn refuse_own(&self, peer: PeerId, ask: Ask, out: &mut Vec<Action>) {
+        let Ask { back, service, .. } = ask;
+        let answer = Answer::Error {
+            status: Status::DRAINING,
+            not_executed: true,
+            retry_after: self.broker.config().retry_after,
+            text: "the broker ends".to_owned(),
+        };
+        out.push(Action::Answer {
+            peer,
+            back,
+            service,
+            answer,
+        });
     }
 
     fn reply(&mut self, now: Time, peer: PeerId, reply: Reply, out: &mut Vec<Action>) {
@@ -430,7 +461,7 @@ impl Spread {
         if dialect.is_majordomo() {
             let offered = announcement.offers.first();
             let to = offered.map_or(self.me, |offer| home(&offer.service, self.shards));
-            if to == self.me || shared || self.broker.capacity_of(self.inner(peer)).is_some() {
+            if to == self.me || self.broker.capacity_of(self.inner(peer)).is_some() {
                 return self.here(now, peer, word(announcement), out);
             }
             if let Some(own) = self.owned.get_mut(peer) {

@@ -27,7 +27,7 @@ impl Outbox {
 
     /// What is to be handed over now. A mark follows as soon as a good part of the room is used.
     pub(super) fn take(&mut self, most: usize) -> Vec<Letter> {
-        if !self.marked && self.under_way > most / 2 && !self.letters.is_empty() {
+        if self.wants_mark(most) {
             self.marked = true;
             self.letters.push(Letter::Mark {
                 weight: self.under_way,

@@ -1,6 +1,6 @@
 //! The capacity of a worker that several shards have services for, in slots: each is lent to one
 //! shard, or to none. What is lent is never more than the worker has stated, unless it has stated
-//! less since: then nothing is lent until it fits.
+//! less since: then all is called back, and nothing is lent before it fits.
 //!
 //! A slot comes back only when the shard that has it says so, which it does when no task is in it.
 //! Who is hungry (tasks wait there, and no slot is free) gets what is free, in turns; what others
@@ -79,7 +79,6 @@ impl Slots {
     pub(super) fn deal(&mut self) -> Vec<Move> {
         let mut moves = Vec::new();
         let lent: usize = self.lent.iter().copied().map(usize::from).sum();
-        let called: usize = self.called.iter().copied().map(usize::from).sum();
         for _ in lent..self.total {
             let Some(shard) = self.next() else {
                 break;
@@ -87,11 +86,12 @@ impl Slots {
             self.last = shard;
             change(&mut self.lent, shard, &mut moves, Move::Lend);
         }
-        for _ in self.total + called..lent {
-            let Some(shard) = self.richest() else {
-                break;
-            };
-            change(&mut self.called, shard, &mut moves, Move::Recall);
+        for shard in 0..self.lent.len() {
+            if lent > self.total || !self.homes.contains(shard) {
+                for _ in 0..self.has(shard) {
+                    change(&mut self.called, shard, &mut moves, Move::Recall);
+                }
+            }
         }
         self.call_for_the_hungry(&mut moves);
         moves
@@ -111,22 +111,8 @@ impl Slots {
             .min_by_key(|shard| (self.has(*shard), behind(*shard)))
     }
 
-    /// Who has the most that is not called back; services of the worker elsewhere go first.
-    fn richest(&self) -> Option<Shard> {
-        (0..self.lent.len())
-            .filter(|shard| self.has(*shard) > 0)
-            .max_by_key(|shard| (!self.homes.contains(*shard), self.has(*shard)))
-    }
-
     fn call_for_the_hungry(&mut self, moves: &mut Vec<Move>) {
         let hungry = self.hungry.and(self.homes);
-        for shard in 0..self.lent.len() {
-            if !self.homes.contains(shard) {
-                for _ in 0..self.has(shard) {
-                    change(&mut self.called, shard, moves, Move::Recall);
-                }
-            }
-        }
         for poor in hungry.iter() {
             for rich in 0..self.lent.len() {
                 let asked = self.called.get(rich).is_some_and(|called| *called > 0);
@@ -265,18 +251,13 @@ mod tests {
         let mut slots = slots(4, &[0, 1], 2);
         slots.deal();
         slots.state(1, slots.homes);
-        assert_eq!(
-            slots.deal(),
-            [Move::Recall(1, 1), Move::Recall(0, 1), Move::Recall(1, 1)]
-        );
-        slots.state(4, slots.homes);
-        assert_eq!(
-            slots.deal(),
-            [],
-            "what is called back is not lent before it is there"
-        );
+        assert_eq!(slots.deal(), [Move::Recall(0, 2), Move::Recall(1, 2)]);
         slots.give_back(1, 2);
-        assert_eq!(slots.deal(), [Move::Lend(1, 2)]);
+        assert_eq!(slots.deal(), [], "two are still lent");
+        slots.give_back(0, 1);
+        assert_eq!(slots.deal(), [], "one, which is in use");
+        slots.give_back(0, 1);
+        assert_eq!(slots.deal().len(), 1);
     }
 
     #[test]

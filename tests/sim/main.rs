@@ -35,6 +35,7 @@ mod offer;
 mod peers;
 mod plan;
 mod script;
+mod shards;
 mod shrink;
 mod speech;
 mod told;
@@ -96,6 +97,13 @@ fn play(
     seeds: std::ops::Range<u64>,
     watching: impl Fn(u64) -> Watching + Sync,
 ) -> Option<(u64, Broken)> {
+    first(seeds, |seed| run(&Plan::of(seed), watching(seed)).broken)
+}
+
+fn first(
+    seeds: std::ops::Range<u64>,
+    run: impl Fn(u64) -> Option<Broken> + Sync,
+) -> Option<(u64, Broken)> {
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Option<(u64, Broken)>> = Mutex::new(None);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -107,7 +115,7 @@ fn play(
                     if seed >= seeds.end || found.lock().unwrap().is_some() {
                         return;
                     }
-                    if let Some(broken) = run(&Plan::of(seed), watching(seed)).broken {
+                    if let Some(broken) = run(seed) {
                         let mut found = found.lock().unwrap();
                         if found.as_ref().is_none_or(|(first, _)| seed < *first) {
                             *found = Some((seed, broken));
@@ -220,7 +228,47 @@ fn a_failing_script_is_cut_down_to_what_it_takes() {
     assert!(run(&less, Watching::default()).broken.is_none());
 }
 
+#[test]
+fn any_seed_keeps_all_promises_over_shards() {
+    if let Some(seed) = setting("SHARD_SEED") {
+        let name = std::env::var("SIM_FAULT").unwrap_or_default();
+        let mut faults = shards::Fault::ALL.into_iter();
+        let fault = faults.find(|fault| format!("{fault:?}") == name);
+        let plan = shards::Plan::of(seed);
+        println!("{plan:#?}");
+        let broken = shards::run(&plan, fault, true);
+        assert!(broken.is_none(), "seed {seed}: {broken:?}");
+        return;
+    }
+    let start = setting("SHARD_START").unwrap_or(0);
+    let count = setting("SHARD_SEEDS").unwrap_or(SEEDS);
+    let found = first(start..start + count, |seed| {
+        shards::run(&shards::Plan::of(seed), None, false)
+    });
+    assert!(found.is_none(), "{found:?}");
+}
+
+#[test]
+fn every_fault_planted_between_shards_is_found_by_name() {
+    let mut missed = Vec::new();
+    for fault in shards::Fault::ALL {
+        let lying = |seed| shards::run(&shards::Plan::of(seed), Some(fault), false);
+        match first(0..SHARD_FAULT_SEEDS, lying) {
+            Some((seed, broken)) => {
+                println!("{fault:?}: seed {seed}, {:?}: {}", broken.promise, broken.why);
+                if !fault.breaks().contains(&broken.promise) {
+                    missed.push(format!("{fault:?} is found as {broken:?} by seed {seed}"));
+                }
+            }
+            None => missed.push(format!("{fault:?} is not found in {SHARD_FAULT_SEEDS} seeds")),
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
 /// Some twenty seconds of one processor, in the profile of tests.
 const SEEDS: u64 = 5_000;
 /// Among so many a planted fault shows itself.
 const FAULT_SEEDS: u64 = 300;
+/// Many of them have one shard only, or nothing to do with a fault.
+const SHARD_FAULT_SEEDS: u64 = 1_500;

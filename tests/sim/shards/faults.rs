@@ -1,0 +1,93 @@
+//! Faults between the shards: a letter that is not posted, or says something else. Each must be
+//! found, by the name of a promise that it breaks.
+
+use crate::ledger::Promise;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// A slot is lent to two shards.
+    LendsTwice,
+    /// What is given back does not arrive.
+    LosesSlots,
+    NeverCallsBack,
+    HidesHunger,
+    /// Other shards do not hear that a connection has ended.
+    SwallowsLost,
+    /// A peer is heard of before it is introduced.
+    IntroducesLate,
+    /// One of two brokers that hold a connection back lets it go.
+    ReleasesForAll,
+    /// Nobody is told that what was posted has been read.
+    SwallowsMarks,
+    /// A shard says that it is done when it is told to drain.
+    DoneTooEarly,
+    NeverDone,
+    SwallowsCancels,
+    /// Other shards hear that a peer is full, not that it is no more.
+    StaysFull,
+    /// Two brokers answer one question.
+    AnswersTwice,
+    SwallowsReports,
+    SwallowsAssignments,
+    SwallowsAnswers,
+    /// What is wanted of one peer is done to another.
+    ConfusesPeers,
+    /// Replies go to a shard that has not asked.
+    MisleadsReplies,
+    /// Other shards take new tasks while the first one drains.
+    SwallowsDrains,
+    SwallowsUndrains,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 20] = [
+        Self::LendsTwice,
+        Self::LosesSlots,
+        Self::NeverCallsBack,
+        Self::HidesHunger,
+        Self::SwallowsLost,
+        Self::IntroducesLate,
+        Self::ReleasesForAll,
+        Self::SwallowsMarks,
+        Self::DoneTooEarly,
+        Self::NeverDone,
+        Self::SwallowsCancels,
+        Self::StaysFull,
+        Self::AnswersTwice,
+        Self::SwallowsReports,
+        Self::SwallowsAssignments,
+        Self::SwallowsAnswers,
+        Self::ConfusesPeers,
+        Self::MisleadsReplies,
+        Self::SwallowsDrains,
+        Self::SwallowsUndrains,
+    ];
+
+    /// The promises of which one must be named when it is found.
+    pub(crate) fn breaks(self) -> &'static [Promise] {
+        match self {
+            Self::LendsTwice => &[Promise::Capacity],
+            Self::LosesSlots | Self::NeverCallsBack | Self::HidesHunger | Self::StaysFull => {
+                &[Promise::IdleHands]
+            }
+            Self::SwallowsLost => &[Promise::Books, Promise::Drain],
+            Self::IntroducesLate => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
+            Self::ReleasesForAll => &[Promise::Limits],
+            Self::SwallowsMarks => &[Promise::Released],
+            Self::DoneTooEarly | Self::NeverDone => &[Promise::Drain],
+            Self::SwallowsCancels => &[Promise::CancelTold],
+            Self::AnswersTwice | Self::SwallowsAnswers => &[Promise::OneFinal],
+            Self::SwallowsReports => &[Promise::OneFinal, Promise::Drain],
+            // It is missed, or its place.
+            Self::SwallowsAssignments => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
+            Self::ConfusesPeers => &[
+                Promise::RightClient,
+                Promise::Capacity,
+                Promise::NothingAfterLost,
+            ],
+            Self::MisleadsReplies => &[Promise::IdleHands, Promise::OneFinal, Promise::Books],
+            Self::SwallowsDrains => &[Promise::Drain],
+            Self::SwallowsUndrains => &[Promise::Drain, Promise::HonestRefusal],
+        }
+    }
+}

@@ -255,12 +255,17 @@ fn every_fault_planted_between_shards_is_found_by_name() {
         let lying = |seed| shards::run(&shards::Plan::of(seed), Some(fault), false);
         match first(0..SHARD_FAULT_SEEDS, lying) {
             Some((seed, broken)) => {
-                println!("{fault:?}: seed {seed}, {:?}: {}", broken.promise, broken.why);
+                println!(
+                    "{fault:?}: seed {seed}, {:?}: {}",
+                    broken.promise, broken.why
+                );
                 if !fault.breaks().contains(&broken.promise) {
                     missed.push(format!("{fault:?} is found as {broken:?} by seed {seed}"));
                 }
             }
-            None => missed.push(format!("{fault:?} is not found in {SHARD_FAULT_SEEDS} seeds")),
+            None => missed.push(format!(
+                "{fault:?} is not found in {SHARD_FAULT_SEEDS} seeds"
+            )),
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));

@@ -73,14 +73,7 @@ const GRACE: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_millis(1200);
 
 impl Books {
-    pub(super) fn asked(
-        &mut self,
-        now: Time,
-        serial: u64,
-        conn: usize,
-        service: &str,
-        way: Way,
-    ) {
+    pub(super) fn asked(&mut self, now: Time, serial: u64, conn: usize, service: &str, way: Way) {
         let ttl = match way.ttl_ms {
             0 => Duration::from_secs(3),
             ms => Duration::from_millis(ms),
@@ -163,13 +156,7 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn given(
-        &mut self,
-        now: Time,
-        conn: usize,
-        serial: u64,
-        token: Id,
-    ) -> Checked {
+    pub(super) fn given(&mut self, now: Time, conn: usize, serial: u64, token: Id) -> Checked {
         let begun = self.drained;
         let Some(task) = self.tasks.get_mut(&serial) else {
             return broken(Promise::Faithful, format!("nobody asked {serial}"));
@@ -374,7 +361,11 @@ impl Books {
 
     pub(super) fn at_rest(&self, alive: impl Fn(usize) -> bool) -> Checked {
         for (conn, (pings, pongs)) in self.pings.iter().filter(|(conn, _)| alive(**conn)) {
-            must!(pings == pongs, Alive, "{conn} has had {pongs} of {pings} PONGs");
+            must!(
+                pings == pongs,
+                Alive,
+                "{conn} has had {pongs} of {pings} PONGs"
+            );
         }
         for (conn, hand) in self.hands.iter().filter(|(conn, _)| alive(**conn)) {
             must!(

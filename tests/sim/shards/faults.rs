@@ -67,9 +67,9 @@ impl Fault {
     pub(crate) fn breaks(self) -> &'static [Promise] {
         match self {
             Self::LendsTwice => &[Promise::Capacity],
-            Self::LosesSlots | Self::NeverCallsBack | Self::HidesHunger | Self::StaysFull => {
-                &[Promise::IdleHands]
-            }
+            Self::LosesSlots | Self::HidesHunger | Self::StaysFull => &[Promise::IdleHands],
+            // Somebody misses it, or its worker has stated less.
+            Self::NeverCallsBack => &[Promise::IdleHands, Promise::Capacity],
             Self::SwallowsLost => &[Promise::Books, Promise::Drain],
             Self::IntroducesLate => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
             Self::ReleasesForAll => &[Promise::Limits],

@@ -111,7 +111,11 @@ impl Plan {
             peers.push(Cast {
                 majordomo,
                 offers: offers(&mut dice, majordomo, services),
-                capacity: if majordomo { 1 } else { *dice.pick(&[1, 1, 2, 3, 8]) },
+                capacity: if majordomo {
+                    1
+                } else {
+                    *dice.pick(&[1, 1, 2, 3, 8])
+                },
                 promise: *dice.pick(&[0, 0, 300, 1000]),
                 lazy: *dice.pick(&[0, 0, 0, 10]),
             });
@@ -164,7 +168,11 @@ fn script(
     for _ in 0..dice.between(10, 80) {
         let at = Time::from_micros(dice.below(span));
         let peer = dice.below(clients as u64) as usize;
-        let burst = if dice.percent(15) { dice.between(3, 25) } else { 1 };
+        let burst = if dice.percent(15) {
+            dice.between(3, 25)
+        } else {
+            1
+        };
         let service = *dice.pick(&SERVICES[..services]);
         for n in 0..burst {
             let way = Way {

@@ -11,11 +11,11 @@ use scale0::spread::{Arrival, Letter, Shard, Spread};
 use scale0::time::Time;
 use scale0::wire::Message;
 
+use super::Fault;
 use super::books::{Books, SETTLED};
 use super::hands;
 use super::plan::{Plan, SERVICES, Way, What};
 use super::post::Mail;
-use super::Fault;
 use crate::dice::{Dice, about};
 use crate::ledger::{Broken, Checked, Promise, broken};
 
@@ -79,7 +79,9 @@ struct World<'a> {
     books: Books,
     serial: u64,
     generation: u32,
-    undrains: BTreeMap<u64, bool>,
+    /// Questions that begin a drain, with their time, or call it off.
+    undrains: BTreeMap<u64, Option<Time>>,
+    called_off: Time,
     signalled: Option<Time>,
     drained: Vec<bool>,
     resting: bool,
@@ -124,6 +126,7 @@ impl<'a> World<'a> {
             serial: 0,
             generation: 0,
             undrains: BTreeMap::new(),
+            called_off: Time::ZERO,
             signalled: None,
             drained: vec![false; plan.shards],
             resting: false,
@@ -182,9 +185,11 @@ impl<'a> World<'a> {
         if !all.is_empty() {
             return broken(Promise::OneFinal, format!("{all:?} have no answer"));
         }
-        if let Some(held) = self.conns.iter().position(|conn| {
-            conn.held && !conn.gone && !conn.closing && conn.id.is_some()
-        }) {
+        if let Some(held) = self
+            .conns
+            .iter()
+            .position(|conn| conn.held && !conn.gone && !conn.closing && conn.id.is_some())
+        {
             return broken(Promise::Released, format!("{held} is held back at rest"));
         }
         let alive = |conn: usize| self.conns[conn].id.is_some() && !self.conns[conn].gone;
@@ -588,11 +593,14 @@ impl<'a> World<'a> {
             Meant::Drain(serial) => {
                 books.asked(now, *serial, conn, "s0.drain", NO_WAY);
                 books.asked_to_drain = Some(now);
-                self.undrains.insert(*serial, true);
+                self.undrains.insert(*serial, Some(now));
             }
             Meant::Undrain(serial) => {
                 books.asked(now, *serial, conn, "s0.undrain", NO_WAY);
-                self.undrains.insert(*serial, false);
+                // It may have its effect long before its answer is here.
+                books.drained = None;
+                self.called_off = now;
+                self.undrains.insert(*serial, None);
             }
             Meant::Other => {}
         }
@@ -735,14 +743,12 @@ impl<'a> World<'a> {
             Answer::Error { status, .. } => (Some(*status), None),
         };
         let now = self.now;
-        if let Some(drains) = self.undrains.remove(&serial)
-            && error.is_none()
-        {
-            if drains {
+        match self.undrains.remove(&serial) {
+            Some(Some(asked)) if error.is_none() && self.called_off < asked => {
                 self.books.drained = Some(now);
-            } else {
-                (self.books.drained, self.books.called_off) = (None, Some(now));
             }
+            Some(None) if error.is_none() => self.books.called_off = Some(now),
+            _ => {}
         }
         if self.conns[conn].gone {
             return Ok(());

@@ -40,12 +40,28 @@ impl<T> Table<T> {
 
     pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let thing = self.places.get_mut(number as usize)?.take()?;
+        self.freed(number);
+        Some(thing)
+    }
+
+    /// The same where the thing is large and nobody wants it.
+    pub(crate) fn discard(&mut self, number: u32) {
+        if let Some(place) = self
+            .places
+            .get_mut(number as usize)
+            .filter(|place| place.is_some())
+        {
+            *place = None;
+            self.freed(number);
+        }
+    }
+
+    fn freed(&mut self, number: u32) {
         self.free.push(number);
-        if self.len() == 0 {
+        if self.places.len() > KEEP && self.len() == 0 {
             // A crowd has come and gone: give its memory back.
             *self = Self::default();
         }
-        Some(thing)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -59,3 +75,6 @@ impl<T> Table<T> {
             .filter_map(|(number, place)| Some((number, place.as_ref()?)))
     }
 }
+
+/// Places that an empty table keeps.
+const KEEP: usize = 64;

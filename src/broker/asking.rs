@@ -7,7 +7,7 @@ use super::access::Right;
 use super::peer::Bound;
 use super::queue::Owner;
 use super::task::{Key, Stage, Task, cost};
-use super::{Action, Broker, Due, Fact, Overflow, PeerId, Query, text_body};
+use super::{Action, Broker, Due, Fact, Overflow, PeerId, Query, peer_mut, text_body};
 use crate::protocol::{Answer, Ask, Dialect, Id, Name, Notice, Refusal, Return, Status, Wants};
 
 impl Bound {
@@ -47,12 +47,12 @@ impl Broker {
         }
         let duplicate = self.peer(id).is_some_and(|peer| {
             let numbered = ask.back.id != Id::ZERO && ask.wants != Wants::Nothing;
-            numbered && peer.tasks.contains_key(&Key::of(&ask.back, 0))
+            numbered && peer.tasks.get(&Key::of(&ask.back, 0)).is_some()
         });
         if duplicate {
             return self.refuse(id, ask, Status::DUPLICATE, "a task of this id is under way");
         }
-        let known = self.services.resolve(&ask.service);
+        let known = self.resolve(id, &ask.service);
         if known.is_none() && self.services.awaited() >= self.config.limits.awaited_names {
             return self.refuse(
                 id,
@@ -75,7 +75,7 @@ impl Broker {
                 return;
             }
         }
-        self.take_on(id, ask);
+        self.take_on(id, ask, known);
         if let Some(bound) = bound {
             self.pause(id, bound);
         }
@@ -110,9 +110,22 @@ impl Broker {
         (full && service.ready.is_empty()).then_some(Bound::Service(number))
     }
 
-    fn take_on(&mut self, id: PeerId, ask: Ask) {
+    /// Where a task for this name belongs. A client mostly asks for the same service again.
+    fn resolve(&mut self, id: PeerId, name: &Name) -> Option<u32> {
+        let usual = self.peer(id).map(|peer| peer.usual);
+        if usual.is_some_and(|service| self.services.is_at(service, name)) {
+            return usual;
+        }
+        let service = self.services.resolve(name);
+        if let (Some(peer), Some(service)) = (self.peer_mut(id), service) {
+            peer.usual = service;
+        }
+        service
+    }
+
+    fn take_on(&mut self, id: PeerId, ask: Ask, known: Option<u32>) {
         let now = self.now;
-        let service = match self.services.resolve(&ask.service) {
+        let service = match known {
             Some(service) => service,
             None => self.services.find_or_add(&ask.service, now),
         };
@@ -135,14 +148,17 @@ impl Broker {
             && self.peer(id).is_some_and(|peer| peer.credit);
         let mut task = Task::new(ask, id, service, now, deadline);
         (task.asked, task.counted) = (asked, counted);
-        let asker = task.asker.clone();
         self.held += task.cost;
         self.open += 1;
         let number = self.tasks.insert(task);
-        self.set_task_timer(number, deadline);
-        if let (Some(peer), Some(asker)) = (self.peer_mut(id), asker) {
-            peer.tasks.insert(asker.key(number), number);
-            peer.bytes += asker.bytes;
+        let timer = self.deadlines.set(deadline, Due::Task(number));
+        if let Some(task) = self.tasks.get_mut(number) {
+            task.timer = Some(timer);
+            let asker = task.asker.as_ref();
+            if let (Some(asker), Some(peer)) = (asker, peer_mut(&mut self.peers, id)) {
+                peer.tasks.insert(asker.key(number), number);
+                peer.bytes += asker.bytes;
+            }
         }
         let chosen = self.choose(service, number);
         match chosen.and_then(|node| self.posts.get(node)) {
@@ -204,7 +220,7 @@ impl Broker {
 
     /// A client's task by its number, which is not zero.
     pub(super) fn task_of(&self, id: PeerId, back: &Return) -> Option<u32> {
-        self.peer(id)?.tasks.get(&Key::of(back, 0)).copied()
+        self.peer(id)?.tasks.get(&Key::of(back, 0))
     }
 
     /// The client is gone: what waits is dropped, what runs is cancelled. One-way tasks are done
@@ -213,9 +229,9 @@ impl Broker {
         let Some(peer) = self.peer_mut(id) else {
             return;
         };
-        let tasks = std::mem::take(&mut peer.tasks);
+        let tasks = peer.tasks.take();
         peer.bytes = 0;
-        for number in tasks.into_values() {
+        for number in tasks {
             let Some(task) = self.tasks.get_mut(number) else {
                 continue;
             };

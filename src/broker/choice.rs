@@ -40,6 +40,13 @@ impl Dice {
         Self(random)
     }
 
+    /// A number by which names are hashed, from a third stream.
+    pub(super) fn hash_seed(seed: [u8; 32]) -> u64 {
+        let mut random = ChaCha8Rng::from_seed(seed);
+        random.set_stream(2);
+        random.next_u64()
+    }
+
     /// Below `sides`, which is not 0.
     fn roll(&mut self, sides: usize) -> usize {
         let sides = u64::try_from(sides).unwrap_or(u64::MAX).max(1);

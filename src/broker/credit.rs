@@ -122,7 +122,7 @@ impl Broker {
             return;
         };
         let streams = |number: &u32| self.tasks.get(*number).is_some_and(|t| t.flow.is_some());
-        let mut numbers: Vec<u32> = peer.tasks.values().copied().filter(streams).collect();
+        let mut numbers: Vec<u32> = peer.tasks.tasks().into_iter().filter(streams).collect();
         let last = numbers.iter().position(|number| *number == peer.served);
         numbers.rotate_left(last.map_or(0, |last| last + 1));
         for number in numbers {

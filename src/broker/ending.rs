@@ -177,14 +177,16 @@ impl Broker {
 
     /// Forgets a task that is in no chain and has no asker.
     pub(super) fn discard(&mut self, number: u32) {
-        let Some(task) = self.tasks.remove(number) else {
+        let Some(task) = self.tasks.get(number) else {
             return;
         };
+        let service = task.service;
+        self.held -= task.cost;
         if let Some(timer) = task.timer {
             self.deadlines.clear(timer);
         }
-        self.held -= task.cost;
-        self.tidy(task.service);
+        self.tasks.discard(number);
+        self.tidy(service);
     }
 
     pub(super) fn drop_body(&mut self, number: u32) {

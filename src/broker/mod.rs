@@ -16,6 +16,7 @@
 //!     and no worker waits for credit that its client has given.
 
 mod access;
+mod asked;
 mod asking;
 mod choice;
 mod config;
@@ -51,6 +52,8 @@ pub use snapshot::{ServiceState, Snapshot, WorkerState};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use crate::chain::Chains;
 use crate::table::Table;
@@ -228,6 +231,8 @@ pub struct Broker {
     config: Config,
     peers: Vec<Option<Peer>>,
     services: Services,
+    /// How peers' names and numbers are hashed.
+    hash: FixedState,
     tasks: Tasks,
     /// Places of tasks in their services' queues.
     lines: Lines,
@@ -289,10 +294,12 @@ impl Broker {
         // A worker that is given all it may be given must not be cut for it.
         let limits = &mut config.limits;
         limits.worker_outbox = limits.worker_outbox.min(limits.outbox / 2);
+        let hash = FixedState::with_seed(Dice::hash_seed(seed));
         Self {
             config,
             peers: Vec::new(),
-            services: Services::default(),
+            services: Services::new(hash.clone()),
+            hash,
             tasks: Tasks::new(seed),
             lines: Lines::default(),
             loads: Chains::default(),
@@ -372,6 +379,7 @@ impl Broker {
         &self.config
     }
 
+    #[inline]
     fn heard(&mut self, id: PeerId, reading: Reading) {
         self.meet(id);
         // What was read before the connection could be closed comes too late.
@@ -392,6 +400,7 @@ impl Broker {
         }
     }
 
+    #[inline]
     fn word(&mut self, id: PeerId, word: Word) {
         match word {
             Word::Ask(ask) => self.asked(id, ask),
@@ -462,7 +471,7 @@ impl Broker {
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
-        self.peer_at_mut(id.place).filter(|peer| peer.id == id)
+        peer_mut(&mut self.peers, id)
     }
 
     fn peer_at(&self, place: u32) -> Option<&Peer> {
@@ -479,9 +488,9 @@ impl Broker {
         if place >= self.peers.len() {
             self.peers.resize_with(place + 1, || None);
         }
-        let now = self.now;
+        let (now, hash) = (self.now, self.hash.clone());
         if let Some(peer) = self.peers.get_mut(place) {
-            peer.get_or_insert_with(|| Peer::new(id, now));
+            peer.get_or_insert_with(|| Peer::new(id, now, hash));
         }
     }
 
@@ -535,6 +544,12 @@ impl Broker {
             }
         }
     }
+}
+
+/// The peer, where the rest of the broker is in use.
+fn peer_mut(peers: &mut [Option<Peer>], id: PeerId) -> Option<&mut Peer> {
+    let peer = peers.get_mut(id.place as usize)?.as_mut();
+    peer.filter(|peer| peer.id == id)
 }
 
 /// A body of one part.

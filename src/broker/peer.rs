@@ -1,11 +1,13 @@
 //! A connection as the broker knows it: a client, a worker, or both.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+
 use super::access::Right;
+use super::asked::Asked;
 use super::deadline::Handle;
-use super::task::Key;
 use crate::chain::Chain;
 use crate::protocol::{Announcement, Dialect, Name};
 use crate::security::User;
@@ -36,7 +38,9 @@ pub(super) struct Peer {
     /// Refusals that the log knows of.
     pub(super) forbidden: BTreeSet<(Right, Name)>,
     /// Its tasks that have no answer yet.
-    pub(super) tasks: BTreeMap<Key, u32>,
+    pub(super) tasks: Asked,
+    /// The service it asked for last.
+    pub(super) usual: u32,
     /// What these count for.
     pub(super) bytes: usize,
     pub(super) worker: Option<Box<Worker>>,
@@ -69,7 +73,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(id: PeerId, now: Time) -> Self {
+    pub(super) fn new(id: PeerId, now: Time, hash: FixedState) -> Self {
         Self {
             id,
             user: None,
@@ -77,7 +81,8 @@ impl Peer {
             capable: false,
             redirected: false,
             forbidden: BTreeSet::new(),
-            tasks: BTreeMap::new(),
+            tasks: Asked::new(hash),
+            usual: u32::MAX,
             bytes: 0,
             worker: None,
             paused: None,

@@ -10,6 +10,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+
 use super::PeerId;
 use crate::chain::{Chain, Chains};
 use crate::table::Table;
@@ -20,7 +22,7 @@ use crate::time::Time;
 pub(super) struct Queue {
     len: usize,
     bytes: usize,
-    by_owner: HashMap<Owner, u32>,
+    by_owner: HashMap<Owner, u32, FixedState>,
     /// Lines in their turns, by level.
     rounds: [Chain; LEVELS],
     /// Lines in the order in which they are due to be looked at, whether they have risen.
@@ -336,7 +338,7 @@ impl Queue {
         lines.rising.remove(&mut self.rising, number);
         if self.by_owner.is_empty() {
             // A crowd has come and gone: give its memory back.
-            self.by_owner = HashMap::new();
+            self.by_owner = HashMap::default();
         }
     }
 

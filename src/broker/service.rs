@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
+
 use super::PeerId;
 use super::choice::Choice;
 use super::deadline::Handle;
@@ -58,10 +60,10 @@ impl Service {
 }
 
 /// All services, by number and by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Services {
     table: Table<Service>,
-    by_name: HashMap<Name, u32>,
+    by_name: HashMap<Name, u32, FixedState>,
     /// Wildcards by what they are written like, the most specific of those that fit a name first.
     wildcards: BTreeMap<(Vec<u8>, Name), u32>,
     /// Services that somebody offers.
@@ -69,6 +71,24 @@ pub(super) struct Services {
 }
 
 impl Services {
+    /// None yet. The names are the peers' to choose: how they are hashed is not theirs to know.
+    pub(super) fn new(hash: FixedState) -> Self {
+        Self {
+            table: Table::default(),
+            by_name: HashMap::with_hasher(hash),
+            wildcards: BTreeMap::new(),
+            offered: 0,
+        }
+    }
+
+    /// Whether a task for this name belongs to that service, as far as that can be told without a
+    /// search.
+    pub(super) fn is_at(&self, service: u32, name: &Name) -> bool {
+        self.get(service).is_some_and(|service| {
+            service.workers > 0 && !service.wildcard && service.name == *name
+        })
+    }
+
     pub(super) fn find(&self, name: &Name) -> Option<u32> {
         self.by_name.get(name).copied()
     }

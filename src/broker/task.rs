@@ -95,7 +95,7 @@ pub(super) enum Stage {
 }
 
 /// How a client names its task: by its number where it gave one.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Key {
     Numbered(Id, Message),
     Unnumbered(u32),
@@ -207,8 +207,8 @@ impl Tasks {
         self.table.get_mut(task)
     }
 
-    pub(super) fn remove(&mut self, task: u32) -> Option<Task> {
-        self.table.remove(task)
+    pub(super) fn discard(&mut self, task: u32) {
+        self.table.discard(task);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Task)> {

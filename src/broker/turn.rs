@@ -151,6 +151,11 @@ impl Broker {
     pub(super) fn next_for(&mut self, place: u32) -> Option<u32> {
         let peer = self.peers.get(place as usize)?.as_ref()?;
         let (id, worker) = (peer.id, peer.worker.as_ref()?);
+        let waits =
+            |seat: &Seat| (self.services.get(seat.service)).is_some_and(|s| s.waiting() > 0);
+        if !worker.seats.iter().any(waits) {
+            return None;
+        }
         let posts = &self.posts;
         let is_open = |seat: &&Seat| posts.get(seat.node).is_some_and(Post::is_open);
         let parked = (worker.seats.iter().filter(is_open))
@@ -196,8 +201,8 @@ impl Broker {
             worker.seats.get(nth).copied()
         };
         let mut nth = 0;
-        while let Some(seat) = seat(self, nth) {
-            see(self, seat);
+        while let Some(found) = seat(self, nth) {
+            see(self, found);
             nth += 1;
         }
     }

@@ -76,6 +76,9 @@ impl Name {
     /// Says what is wrong with it.
     pub fn service(bytes: &[u8]) -> Result<Self, NameError> {
         check_length(bytes)?;
+        if bytes.iter().all(|byte| is_plain(*byte)) {
+            return Ok(Self::new(bytes));
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| NameError::NotText)?;
         if let Some(found) = text
             .chars()
@@ -131,6 +134,11 @@ impl Name {
             .iter()
             .any(|prefix| self.as_bytes().starts_with(prefix))
     }
+}
+
+/// Whether a byte may stand anywhere in a service's name: most names have no others.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
 /// One `@` at most, and something on either side of it.

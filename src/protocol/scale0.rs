@@ -188,15 +188,44 @@ impl<'a> Header<'a> {
 
     /// Appends the header frame's bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let name = self.name.get(..255).unwrap_or(self.name);
-        let name_len = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let (fixed, name) = self.fixed();
         out.reserve(Self::FIXED + name.len() + self.properties.wire().len());
-        out.extend_from_slice(&[b'S', b'0', VERSION, self.command, self.flags, name_len]);
-        out.extend_from_slice(&self.code.to_be_bytes());
-        out.extend_from_slice(&self.ms.to_be_bytes());
-        out.extend_from_slice(&self.id.0);
+        out.extend_from_slice(&fixed);
         out.extend_from_slice(name);
         out.extend_from_slice(self.properties.wire());
+    }
+
+    /// The fixed part, and the name as it follows.
+    fn fixed(&self) -> ([u8; FIXED], &'a [u8]) {
+        let name = self.name.get(..255).unwrap_or(self.name);
+        let name_len = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let [c0, c1] = self.code.to_be_bytes();
+        let [m0, m1, m2, m3] = self.ms.to_be_bytes();
+        let [i0, i1, i2, i3, i4, i5, i6, i7] = self.id.0;
+        let (command, flags) = (self.command, self.flags);
+        #[rustfmt::skip]
+        let fixed = [
+            b'S', b'0', VERSION, command, flags, name_len, c0, c1, m0, m1, m2, m3,
+            i0, i1, i2, i3, i4, i5, i6, i7,
+        ];
+        (fixed, name)
+    }
+
+    /// Shows the header frame's bytes; a short one costs no allocation.
+    pub fn with_frame<R>(&self, see: impl FnOnce(&[u8]) -> R) -> R {
+        let mut short = [0; SHORT];
+        let (fixed, name) = self.fixed();
+        let properties = self.properties.wire();
+        let len = Self::FIXED + name.len() + properties.len();
+        let Some(frame) = short.get_mut(..len) else {
+            return see(&self.frame());
+        };
+        let (to_fixed, rest) = frame.split_at_mut(Self::FIXED);
+        let (to_name, to_properties) = rest.split_at_mut(name.len());
+        to_fixed.copy_from_slice(&fixed);
+        to_name.copy_from_slice(name);
+        to_properties.copy_from_slice(properties);
+        see(frame)
     }
 
     /// A header with a command and nothing else.
@@ -512,7 +541,7 @@ pub(super) fn assign<R>(task: &Assignment, send: impl FnOnce(&[Piece<'_>]) -> R)
         name: task.service.as_bytes(),
         properties: Properties::trusted(&task.properties),
     };
-    send(&[Piece::Part(&header.frame()), Piece::Parts(&task.body)])
+    header.with_frame(|frame| send(&[Piece::Part(frame), Piece::Parts(&task.body)]))
 }
 
 pub(super) fn answer<R>(back: &Return, answer: &Answer, send: impl FnOnce(&[Piece<'_>]) -> R) -> R {
@@ -533,11 +562,13 @@ pub(super) fn answer<R>(back: &Return, answer: &Answer, send: impl FnOnce(&[Piec
                 name: b"",
                 properties: Properties::trusted(properties),
             };
-            send(&[
-                Piece::Parts(&back.envelope),
-                Piece::Part(&header.frame()),
-                Piece::Parts(body),
-            ])
+            header.with_frame(|frame| {
+                send(&[
+                    Piece::Parts(&back.envelope),
+                    Piece::Part(frame),
+                    Piece::Parts(body),
+                ])
+            })
         }
         Answer::Error {
             status,
@@ -668,6 +699,8 @@ fn frames(endpoints: &[Endpoint]) -> Message {
 }
 
 const FIXED: usize = 20;
+/// What most headers need no more than.
+const SHORT: usize = 96;
 const VERSION: u8 = 1;
 const USER: &str = "User";
 const DEEP: &str = "deep";

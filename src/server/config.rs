@@ -26,6 +26,9 @@ pub struct Config {
     /// What may still finish when the server is told to stop has this long. It goes before the time
     /// in `broker`.
     pub drain_timeout: Duration,
+    /// How long to look for more before going to sleep, once something has come: answers come
+    /// sooner, for a processor that is busy meanwhile. Zero for not at all.
+    pub spin: Duration,
     /// What Majordomo clients get instead of silence when the broker has only an error for them;
     /// `{code}` stands for its three digits.
     pub majordomo_error_body: Option<String>,
@@ -40,6 +43,7 @@ impl Default for Config {
             authenticator: None,
             access: None,
             drain_timeout: Duration::from_secs(30),
+            spin: Duration::ZERO,
             majordomo_error_body: None,
         }
     }

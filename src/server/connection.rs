@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +29,7 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
                 };
                 let shard = Rc::clone(&shard);
                 tokio::task::spawn_local(async move {
-                    let panicked = panics(serve(&shard, id, reader)).await;
+                    let panicked = panics(pin!(serve(&shard, id, reader))).await;
                     let mut shard = shard.borrow_mut();
                     // First, for what follows a panic may panic again.
                     shard.released(address);
@@ -53,8 +53,7 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
 
 /// Runs a future to its end; true if it panicked, after the panic was printed. One connection's
 /// bug is not the others' business, but what the shard keeps of it has to go.
-async fn panics(future: impl Future<Output = ()>) -> bool {
-    let mut future = pin!(future);
+async fn panics(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(true), |poll| poll.map(|()| false))
@@ -62,23 +61,15 @@ async fn panics(future: impl Future<Output = ()>) -> bool {
     .await
 }
 
-/// Reads one connection to its end.
+/// Reads one connection to its end. What is rare waits in a box of its own: all that an idle
+/// connection's task could ever need would be most of its memory.
 async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
     loop {
         let next = poll_fn(|cx| poll(shard, id, &mut reader, cx)).await;
         match next {
             Next::Over => break,
-            Next::Held => wait_held(shard, id, &reader).await,
-            Next::Asks(authenticator, request, limit) => {
-                // Dropping the question tells whoever answers it that the peer is gone.
-                tokio::select! {
-                    verdict = auth::verdict(authenticator, request, limit) => {
-                        shard.borrow_mut().judged(id, verdict);
-                    }
-                    () = ended(shard, id) => {}
-                    () = hung_up(&reader) => shard.borrow_mut().finish(id, End::Eof),
-                }
-            }
+            Next::Held => Box::pin(wait_held(shard, id, &reader)).await,
+            Next::Asks(question) => Box::pin(ask(shard, id, &reader, *question)).await,
         }
     }
     let over = shard.borrow_mut().remove(id);
@@ -86,16 +77,32 @@ async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
         && connection.end.as_ref().is_some_and(End::lingers)
     {
         // The peer may never take the last words: a second is all it gets.
-        let _ = tokio::time::timeout(LINGER, part(*connection, reader, shard)).await;
+        let parting = tokio::time::timeout(LINGER, part(connection, reader, shard));
+        let _ = Box::pin(parting).await;
+    }
+}
+
+/// Lets somebody say whether the peer may come in.
+async fn ask(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: &ReadHalf, question: Question) {
+    let (authenticator, request, limit) = question;
+    // Dropping the question tells whoever answers it that the peer is gone.
+    tokio::select! {
+        verdict = auth::verdict(authenticator, request, limit) => {
+            shard.borrow_mut().judged(id, verdict);
+        }
+        () = ended(shard, id) => {}
+        () = hung_up(reader) => shard.borrow_mut().finish(id, End::Eof),
     }
 }
 
 enum Next {
     Over,
     Held,
-    /// Somebody has to say whether the peer may come in, within a time.
-    Asks(Option<Arc<dyn Authenticator>>, Request, Duration),
+    Asks(Box<Question>),
 }
+
+/// Whether a peer may come in: of whom that is asked, what, and how long the answer may take.
+type Question = (Option<Arc<dyn Authenticator>>, Request, Duration);
 
 /// One turn of a connection: everything that is there, up to a buffer full.
 fn poll(
@@ -137,8 +144,8 @@ fn poll(
             break Poll::Ready(Next::Held);
         }
         if let Some(credentials) = connection.asks.take() {
-            let (authenticator, request, limit) = shard.question(id, credentials);
-            break Poll::Ready(Next::Asks(authenticator, request, limit));
+            let question = Box::new(shard.question(id, credentials));
+            break Poll::Ready(Next::Asks(question));
         }
         let mut buf = ReadBuf::new(&mut scratch);
         match reader.poll_read(cx, &mut buf) {
@@ -215,12 +222,12 @@ async fn hung_up(reader: &ReadHalf) {
 
 /// Says what is left to say, closes our side, and waits for the peer's, so that the system does
 /// not throw the last words away.
-async fn part(connection: Connection, mut reader: ReadHalf, shard: &Rc<RefCell<Shard>>) {
+async fn part(connection: Box<Connection>, mut reader: ReadHalf, shard: &Rc<RefCell<Shard>>) {
     let Connection {
         mut session,
         writer,
         ..
-    } = connection;
+    } = *connection;
     loop {
         let now = shard.borrow().now();
         match writer.flush(now, &mut session) {

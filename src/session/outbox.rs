@@ -132,6 +132,10 @@ impl Outbox {
             return;
         }
         let before = self.tail.len();
+        if self.tail.capacity() < KEEP {
+            // Whoever gets one message gets more: growing step by step costs as much as sending.
+            self.tail.reserve_exact(KEEP - before);
+        }
         for piece in heads {
             write_more(piece, &mut self.tail);
         }

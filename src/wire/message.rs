@@ -11,7 +11,7 @@ use super::Header;
 /// Zero or more parts, each with its canonical frame header, the last without MORE.
 ///
 /// A message on a socket has at least one part; none is what remains of a task without a body.
-#[derive(Clone, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Message {
     wire: Bytes,
 }

@@ -10,7 +10,7 @@ use crate::commands::{DEFAULT_ENDPOINT, target};
 use crate::exit::Failed;
 use crate::logging::{Format, Level};
 use crate::security::{ServerSecurity, keep_plain_local};
-use crate::units::{Beat, Count, Size, Span, Wait};
+use crate::units::{Beat, Count, Instant, Size, Span, Wait};
 
 /// What an operator may set. Nothing set is what `spec/scale0.md` names as default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -90,6 +90,11 @@ pub(crate) struct Settings {
     /// How long tasks may take to finish, and peers to take their answers, after SIGTERM, Ctrl-C or `scale0 drain` [default: 30s]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) drain_timeout: Option<Span>,
+
+    /// How long the broker looks for more before it sleeps, up to 10ms: answers come sooner, for a processor that is busy
+    /// meanwhile; where that does not help it is hardly tried [default: 0us]
+    #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
+    pub(crate) spin: Option<Instant>,
 
     /// How long a handshake may take [default: 5s]
     #[arg(long, value_name = "D", help_heading = "Limits")]
@@ -231,7 +236,7 @@ impl Settings {
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
-            mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout handshake_timeout stall_timeout max_frame
+            mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout spin handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox max_ahead
             max_queue_tasks max_queue_bytes max_client_tasks max_client_bytes max_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
@@ -272,6 +277,7 @@ impl Settings {
             &mut config.drain_timeout,
             self.drain_timeout.map(|Span(span)| span),
         );
+        set(&mut config.spin, self.spin.map(|Instant(span)| span));
 
         let broker = &mut config.broker;
         broker.failover = failover;

@@ -18,6 +18,10 @@ pub(crate) struct Wait(pub(crate) Duration);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Beat(pub(crate) Duration);
 
+/// A very short time: `0us` to `10ms`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Instant(pub(crate) Duration);
+
 /// A number of bytes: `4096`, `64KiB`, `16MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Size(pub(crate) usize);
@@ -74,6 +78,26 @@ impl FromStr for Beat {
                 "`{text}` is no heartbeat interval: 100ms to 60s is allowed"
             ))
         }
+    }
+}
+
+impl FromStr for Instant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = match text.get(digits.len()..) {
+            Some("us") => 1,
+            Some("ms") => 1000,
+            _ => 0,
+        };
+        let micros = (digits.parse().ok()).and_then(|number: u64| number.checked_mul(unit));
+        micros
+            .filter(|micros| unit > 0 && *micros <= MAX_INSTANT)
+            .map(|micros| Self(Duration::from_micros(micros)))
+            .ok_or_else(|| {
+                format!("`{text}` is no time from 0us to 10ms: write it like 50us or 1ms")
+            })
     }
 }
 
@@ -170,6 +194,7 @@ macro_rules! from_toml {
 from_toml!(Span, "a duration like \"500ms\", \"2s\", \"1m\" or \"1h\"");
 from_toml!(Wait, "a duration from \"1ms\" on");
 from_toml!(Beat, "a duration from \"100ms\" to \"60s\"");
+from_toml!(Instant, "a time from \"0us\" to \"10ms\"");
 from_toml!(Size, "a size like 4096, \"64KiB\", \"16MiB\" or \"1GiB\"");
 
 impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
@@ -179,6 +204,7 @@ impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
 }
 
 const MAX_MILLIS: u64 = 8760 * 3_600_000;
+const MAX_INSTANT: u64 = 10_000;
 const MAX_SIZE: usize = 1 << 40;
 
 #[cfg(test)]
@@ -226,6 +252,26 @@ mod tests {
     fn a_heartbeat_has_its_range() {
         assert!("100ms".parse::<Beat>().is_ok() && "60s".parse::<Beat>().is_ok());
         assert!("99ms".parse::<Beat>().is_err() && "61s".parse::<Beat>().is_err());
+    }
+
+    #[test]
+    fn an_instant_is_short() {
+        for (text, micros) in [("0us", 0), ("50us", 50), ("1ms", 1000), ("10ms", 10_000)] {
+            assert_eq!(text.parse(), Ok(Instant(Duration::from_micros(micros))));
+        }
+        for text in [
+            "",
+            "50",
+            "us",
+            "11ms",
+            "10001us",
+            "1s",
+            "-1us",
+            "1.5ms",
+            "99999999999999999999us",
+        ] {
+            assert!(text.parse::<Instant>().is_err(), "{text}");
+        }
     }
 
     #[test]

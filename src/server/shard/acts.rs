@@ -113,7 +113,10 @@ impl Shard {
         let Some(connection) = self.connection(id) else {
             return;
         };
-        match put(&mut connection.session) {
+        let put = put(&mut connection.session);
+        match put {
+            // All else is seen to when the turn ends: it is to be written then in any case.
+            Ok(()) if connection.dirty => {}
             Ok(()) => self.touched(id),
             Err(error @ session::Error::OutboxFull { .. }) => self.finish(id, End::Session(error)),
             // Its session is over; its task will say so.

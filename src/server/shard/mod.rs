@@ -3,6 +3,7 @@
 
 mod acts;
 mod place;
+mod spin;
 mod turn;
 
 use std::cmp::Reverse;
@@ -25,6 +26,7 @@ use crate::wire::{Message, SocketType};
 
 use place::Place;
 pub(super) use place::{Connection, End};
+use spin::Spin;
 pub(super) use turn::turns;
 
 /// See the [module's description](self).
@@ -54,6 +56,9 @@ pub(super) struct Shard {
     reports: Vec<(Query, Message)>,
     /// Buffer space for whoever reads at the moment.
     scratch: Vec<u8>,
+    /// Something has come in this turn.
+    stirred: bool,
+    spin: Spin,
     /// Wakes the task that ends the turn.
     turn: Option<Waker>,
     /// Bytes in all connections' buffers.
@@ -103,6 +108,8 @@ impl Shard {
             actions: Vec::new(),
             reports: Vec::new(),
             scratch: vec![0; READ],
+            stirred: false,
+            spin: Spin::new(config.spin),
             turn: None,
             buffered: 0,
             totals: admin::Totals::default(),
@@ -224,6 +231,7 @@ impl Shard {
     pub(super) fn received(&mut self, id: PeerId, mut input: &[u8]) {
         let now = self.clock.now();
         self.totals.bytes_in += input.len() as u64;
+        self.stirred = true;
         loop {
             let Some(connection) = self.connection(id) else {
                 return;

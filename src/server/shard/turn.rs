@@ -42,6 +42,10 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
                 }
                 next = Some(if now < at { at } else { over });
             }
+            let stirred = std::mem::take(&mut shard.stirred);
+            if shard.spin.looks_on(now, stirred) {
+                return Poll::Ready(Turn::Spins);
+            }
             shard.turn = Some(cx.waker().clone());
             let next = earliest(next, shard.next_wake());
             drop(shard);
@@ -60,7 +64,7 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
     };
     // After a process was stopped, its timers come before its streams are looked at, and everybody
     // would be found silent whose words lie there unread.
-    while matches!(poll_fn(&mut turn).await, Turn::Overslept) {
+    while !matches!(poll_fn(&mut turn).await, Turn::Drained) {
         tokio::task::yield_now().await;
     }
 }
@@ -70,6 +74,8 @@ enum Turn {
     Drained,
     /// The timer comes so late that the streams have to be looked at first.
     Overslept,
+    /// More may come at once: the streams are looked at before the thread sleeps.
+    Spins,
 }
 
 impl Shard {

@@ -35,8 +35,14 @@ impl Drop for Broker {
 
 impl Broker {
     pub(crate) fn scale0(tongue: Tongue) -> Self {
+        Self::scale0_with(tongue, &[])
+    }
+
+    /// Ours, told something besides where to listen.
+    pub(crate) fn scale0_with(tongue: Tongue, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_scale0"))
             .args(["broker", "--bind", "tcp://127.0.0.1:0", "--log", "off"])
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

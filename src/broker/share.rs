@@ -31,6 +31,12 @@ impl Broker {
         self.await_room();
     }
 
+    /// Whether connections are held back until there is room for everybody.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        !self.paused.is_empty()
+    }
+
     /// Tasks that a worker has.
     #[must_use]
     pub fn load_of(&self, peer: PeerId) -> usize {

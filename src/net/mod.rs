@@ -2,6 +2,7 @@
 //! does things.
 
 mod allowance;
+mod carried;
 mod clock;
 mod dial;
 mod link;
@@ -12,6 +13,7 @@ mod stream;
 mod transport;
 
 pub use allowance::{Allowance, network};
+pub use carried::Carried;
 pub use clock::Clock;
 pub use dial::dial;
 pub use link::{Link, LinkError};

@@ -4,24 +4,8 @@ use serde::Serialize;
 
 use crate::broker::{PeerId, Query, ServiceState, Snapshot, WorkerState};
 use crate::net::Address;
+use crate::spread::Totals;
 use crate::time::Time;
-
-/// What the server counts besides the broker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) connections: usize,
-    pub(super) buffered: usize,
-    pub(super) accepted: u64,
-    pub(super) refused: u64,
-    pub(super) evicted: u64,
-    pub(super) denied: u64,
-    pub(super) revoked: u64,
-    pub(super) cut: u64,
-    pub(super) commands_ignored: u64,
-    pub(super) messages_in: u64,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
-}
 
 /// The answer to a query: one JSON object, keys in snake case, times in milliseconds.
 pub(super) fn report(

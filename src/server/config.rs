@@ -29,6 +29,9 @@ pub struct Config {
     /// How long to look for more before going to sleep, once something has come: answers come
     /// sooner, for a processor that is busy meanwhile. Zero for not at all.
     pub spin: Duration,
+    /// So many threads share the work, each service at home in one of them: 1 to
+    /// [`MOST_SHARDS`](crate::spread::MOST_SHARDS).
+    pub threads: usize,
     /// What Majordomo clients get instead of silence when the broker has only an error for them;
     /// `{code}` stands for its three digits.
     pub majordomo_error_body: Option<String>,
@@ -44,6 +47,7 @@ impl Default for Config {
             access: None,
             drain_timeout: Duration::from_secs(30),
             spin: Duration::ZERO,
+            threads: 1,
             majordomo_error_body: None,
         }
     }

@@ -10,34 +10,32 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::shard::{Connection, End, LINGER, Shard};
+use super::wires::Parcel;
 use crate::auth::{self, Authenticator, Request};
 use crate::broker::PeerId;
-use crate::net::{Listener, ReadHalf};
+use crate::net::{Address, Listener, ReadHalf};
 
 /// Accepts connections for as long as it is let.
 pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
     let mut failing = false;
+    let mut dealt = 0;
     loop {
         match listener.accept().await {
             Ok((reader, writer, address)) => {
                 failing = false;
-                let admitted = shard.borrow_mut().admit(writer, address);
-                let Some(id) = admitted else {
+                let mut there = shard.borrow_mut();
+                if !there.lets_in(address) {
                     continue;
-                };
-                let shard = Rc::clone(&shard);
-                tokio::task::spawn_local(async move {
-                    let panicked = panics(pin!(serve(&shard, id, reader))).await;
-                    let mut shard = shard.borrow_mut();
-                    // First, for what follows a panic may panic again.
-                    shard.released(address);
-                    if panicked {
-                        shard.finish(id, End::Panic);
-                        shard.remove(id);
-                    }
-                });
+                }
+                dealt += 1;
+                if let Some(to) = there.next_reader(dealt) {
+                    there.deal(to, reader, writer, address);
+                } else if let Some(id) = there.admit(writer, address) {
+                    begin(&shard, id, reader, address);
+                }
             }
             // Out of descriptors, mostly. The connection stays in the backlog; trying again at
             // once would spin.
@@ -51,23 +49,68 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
     }
 }
 
-/// Runs a future to its end; true if it panicked, after the panic was printed. One connection's
+/// Lets a connection have its task.
+fn begin(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: ReadHalf, address: Address) {
+    let shard = Rc::clone(shard);
+    tokio::task::spawn_local(async move {
+        let ended = outcome(pin!(serve(&shard, id, reader))).await;
+        let mut shard = shard.borrow_mut();
+        match ended {
+            // It has taken its place among all that are open along.
+            Some(Served::Moved) => {}
+            Some(Served::Over) => shard.released(address),
+            None => {
+                // First, for what follows a panic may panic again.
+                shard.released(address);
+                shard.finish(id, End::Panic);
+                shard.remove(id);
+            }
+        }
+    });
+}
+
+/// Takes what other threads hand over, for as long as it is let.
+pub(super) async fn receive(shard: Rc<RefCell<Shard>>, mut inbox: UnboundedReceiver<Parcel>) {
+    while let Some(parcel) = inbox.recv().await {
+        let mut there = shard.borrow_mut();
+        match parcel {
+            Parcel::Letters(from, letters) => there.read_letters(from, letters),
+            Parcel::Stream(stream, address) => {
+                if let Some((id, reader)) = there.take_stream(stream, address) {
+                    begin(&shard, id, reader, address);
+                }
+            }
+            Parcel::Moved(moved) => {
+                if let Some((id, reader, address)) = there.take_moved(*moved) {
+                    begin(&shard, id, reader, address);
+                }
+            }
+            Parcel::End => return,
+        }
+    }
+}
+
+/// Runs a future to its end; none if it panicked, after the panic was printed. One connection's
 /// bug is not the others' business, but what the shard keeps of it has to go.
-async fn panics(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+async fn outcome<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.map_or(Poll::Ready(true), |poll| poll.map(|()| false))
+        polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
     })
     .await
 }
 
 /// Reads one connection to its end. What is rare waits in a box of its own: all that an idle
 /// connection's task could ever need would be most of its memory.
-async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
+async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) -> Served {
     loop {
         let next = poll_fn(|cx| poll(shard, id, &mut reader, cx)).await;
         match next {
             Next::Over => break,
+            Next::Leaves => {
+                shard.borrow_mut().depart(id, reader);
+                return Served::Moved;
+            }
             Next::Held => Box::pin(wait_held(shard, id, &reader)).await,
             Next::Asks(question) => Box::pin(ask(shard, id, &reader, *question)).await,
         }
@@ -80,6 +123,14 @@ async fn serve(shard: &Rc<RefCell<Shard>>, id: PeerId, mut reader: ReadHalf) {
         let parting = tokio::time::timeout(LINGER, part(connection, reader, shard));
         let _ = Box::pin(parting).await;
     }
+    Served::Over
+}
+
+/// What became of a connection.
+enum Served {
+    Over,
+    /// Another thread reads it from now on.
+    Moved,
 }
 
 /// Lets somebody say whether the peer may come in.
@@ -97,6 +148,8 @@ async fn ask(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: &ReadHalf, question
 
 enum Next {
     Over,
+    /// To another thread.
+    Leaves,
     Held,
     Asks(Box<Question>),
 }
@@ -127,6 +180,9 @@ fn poll(
         };
         if connection.end.is_some() {
             break Poll::Ready(Next::Over);
+        }
+        if connection.leaving.is_some() {
+            break Poll::Ready(Next::Leaves);
         }
         if !connection
             .waker

@@ -1,17 +1,24 @@
 //! The broker as a process: sockets, timers and logs around a [`Broker`](crate::broker::Broker).
 //!
-//! One thread, no hop: a connection's task reads what is there, decodes it, calls the broker in
-//! the same stack frame and encodes the consequences straight into the other connections'
-//! outboxes; at the end of the turn each of them is written once.
+//! No hop: a connection's task reads what is there, decodes it, calls the broker in the same stack
+//! frame and encodes the consequences straight into the other connections' outboxes; at the end of
+//! the turn each of them is written once.
+//!
+//! With several threads each is such a server of its own, a shard ([`spread`](crate::spread)): a
+//! service is at home in one of them, and a connection moves to the home of the first service that
+//! it names. What concerns other shards is handed over at the end of a turn, in one piece.
 
 mod access;
 mod admin;
 mod config;
 mod connection;
+mod crew;
 mod descriptors;
+mod door;
 mod log;
 mod shard;
 mod thread;
+mod wires;
 
 pub use access::{AccessError, AccessFile};
 pub use config::Config;
@@ -26,7 +33,8 @@ use std::time::Duration;
 
 use crate::net::{BindError, Listener, Transport, entropy};
 use crate::wire::Endpoint;
-use shard::Shard;
+use crew::Crew;
+use shard::{Common, Shard};
 
 /// Why a server could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Server {
     shard: Rc<RefCell<Shard>>,
+    crew: Crew,
     listeners: Vec<Listener>,
     drain_timeout: Duration,
     access: Option<AccessFile>,
@@ -64,9 +73,12 @@ impl Server {
         }
         let drain_timeout = config.drain_timeout;
         let access = config.access.clone();
-        let shard = Rc::new(RefCell::new(Shard::new(config, entropy()?)));
+        let common = Common::new(&config);
+        let (crew, common) = Crew::gather(&config, common)?;
+        let shard = Rc::new(RefCell::new(Shard::new(config, entropy()?, common)));
         Ok(Self {
             shard,
+            crew,
             listeners,
             drain_timeout,
             access,
@@ -86,10 +98,14 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self {
             shard,
+            mut crew,
             listeners,
             drain_timeout,
             access,
         } = self;
+        let mut receiving = crew
+            .start()?
+            .map(|inbox| tokio::task::spawn_local(connection::receive(Rc::clone(&shard), inbox)));
         let accepting: Vec<_> = listeners
             .into_iter()
             .map(|listener| {
@@ -100,16 +116,29 @@ impl Server {
             access.map(|file| tokio::task::spawn_local(access::watch(Rc::clone(&shard), file)));
         // A task among the connections' tasks: it has its turn after those that are ready.
         let mut turns = tokio::task::spawn_local(shard::turns(Rc::clone(&shard)));
+        let mut all = std::pin::pin!(async {
+            let turns = async { (&mut turns).await.map_err(|_| Error::Panicked) };
+            let receiving = async {
+                match &mut receiving {
+                    Some(task) => task.await.map_err(|_| Error::Panicked),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ended = async { tokio::try_join!(turns, crew.ended()).map(|_| ()) } => ended,
+                ended = receiving => ended.and(Err(Error::Panicked)),
+            }
+        });
         let ended = tokio::select! {
-            ended = &mut turns => ended,
+            ended = &mut all => ended,
             () = shutdown => {
                 shard.borrow_mut().drain(drain_timeout);
-                turns.await
+                all.await
             }
         };
         for task in accepting.into_iter().chain(watching) {
             task.abort();
         }
-        ended.map_err(|_| Error::Panicked)
+        ended
     }
 }

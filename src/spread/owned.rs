@@ -500,7 +500,9 @@ impl Spread {
                 capacity: before.unwrap_or(0),
                 ..announcement.clone()
             };
-            let has = clip(&deep, most);
+            // What is in use is lent, whatever it has stated since.
+            let load = u16::try_from(self.broker.load_of(inner)).unwrap_or(u16::MAX);
+            let has = clip(&deep, most).max(load);
             own.work = Work::Shared(Box::new(Shared {
                 announced: announcement.clone(),
                 slots: Slots::new(shards, me, has),

@@ -91,6 +91,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) drain_timeout: Option<Span>,
 
+    /// Threads that share the work, 1 to 64: each service is at home in one of them [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Timing and behaviour")]
+    pub(crate) threads: Option<Count<{ MOST_THREADS }>>,
     /// How long the broker looks for more before it sleeps, up to 10ms: answers come sooner, for a processor that is busy
     /// meanwhile; where that does not help it is hardly tried [default: 0us]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
@@ -236,7 +239,7 @@ impl Settings {
     /// These settings, and where they say nothing, the others.
     pub(crate) fn over(self, under: Self) -> Self {
         merge!(self, under: curve_secret authorized_clients plain access name default_ttl max_ttl wait_for_worker max_attempts heartbeat mdp_heartbeat mdp_promise
-            mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout spin handshake_timeout stall_timeout max_frame
+            mdp_error_body suspect_after suspect_time overflow eject_after eject_time retry_after drain_timeout threads spin handshake_timeout stall_timeout max_frame
             max_message max_frames max_header max_properties max_envelope max_bytes max_outbox max_worker_outbox max_ahead
             max_queue_tasks max_queue_bytes max_client_tasks max_client_bytes max_tasks max_worker_tasks max_services max_services_per_worker
             max_awaited_names max_strikes max_connections max_pending_handshakes max_connections_per_address log log_format)
@@ -276,6 +279,10 @@ impl Settings {
         set(
             &mut config.drain_timeout,
             self.drain_timeout.map(|Span(span)| span),
+        );
+        set(
+            &mut config.threads,
+            self.threads.map(|Count(threads)| threads as usize),
         );
         set(&mut config.spin, self.spin.map(|Instant(span)| span));
 
@@ -411,6 +418,8 @@ impl Settings {
     }
 }
 
+/// Threads in one process.
+const MOST_THREADS: u32 = 64;
 /// Other brokers that are told of.
 const MOST_OTHERS: usize = 16;
 
@@ -469,6 +478,20 @@ mod tests {
             endpoint.contains("line 1") && endpoint.contains("needs a port"),
             "{endpoint}"
         );
+    }
+
+    #[test]
+    fn threads_are_one_to_sixty_four() {
+        let zero = error("threads = 0");
+        assert!(
+            zero.contains("line 1") && zero.contains("1 to 64"),
+            "{zero}"
+        );
+        assert!(error("threads = 65").contains("1 to 64"));
+        let settings = toml::from_str::<Settings>("threads = 2").unwrap();
+        assert_eq!(settings.config().unwrap().threads, 2);
+        assert_eq!(Settings::default().config().unwrap().threads, 1);
+        assert_eq!(MOST_THREADS as usize, scale0::spread::MOST_SHARDS);
     }
 
     #[test]

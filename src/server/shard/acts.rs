@@ -10,6 +10,7 @@ use crate::broker::{Action, PeerId, Query};
 use crate::net::Address;
 use crate::protocol::{self, Answer, Name, Notice, Return, Status};
 use crate::session::{self, Heartbeat, Session};
+use crate::spread::Totals;
 use crate::time::Time;
 use crate::wire::{Message, Piece};
 
@@ -140,7 +141,7 @@ impl Shard {
         if let Some((_, report)) = given.filter(|_| query != Query::Drain) {
             return report.clone();
         }
-        let snapshot = self.broker.snapshot();
+        let snapshot = self.spread.broker().snapshot();
         let address = |id: PeerId| {
             let connection = self
                 .connections
@@ -150,14 +151,18 @@ impl Shard {
             Some(connection.address)
         };
         let now = self.clock.now();
-        let totals = admin::Totals {
-            connections: self.open,
-            buffered: self.buffered,
-            ..self.totals
-        };
+        let totals = self.all_totals();
         let report = Message::single(&admin::report(query, &snapshot, &totals, now, address));
         self.reports.push((query, report.clone()));
         report
+    }
+
+    pub(super) fn all_totals(&self) -> Totals {
+        Totals {
+            connections: self.open,
+            buffered: self.buffered,
+            ..self.totals
+        }
     }
 
     /// Where a peer is, or was if it is just being lost.

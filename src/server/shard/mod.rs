@@ -2,25 +2,29 @@
 //! reached from one stack frame; nothing here waits, except the task that ends each turn.
 
 mod acts;
+mod others;
 mod place;
 mod spin;
 mod turn;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::{Config, admin, descriptors, log};
+use super::door::Door;
+use super::wires::{Leaving, Moved, Wires};
+use super::{Config, descriptors, log};
 use crate::auth::{Authenticator, Request};
-use crate::broker::{Access, Action, Broker, Event, PeerId, Query};
+use crate::broker::{Access, Action, Event, PeerId, Query};
 use crate::limits::Limits;
-use crate::net::{Address, Allowance, Clock, Pending, WriteHalf, entropy};
+use crate::net::{Address, Clock, Pending, WriteHalf, entropy};
 use crate::protocol;
 use crate::security::{Credentials, Security, Verdict};
 use crate::session::{self, Heard, Session};
+use crate::spread::{Shard as Number, Spread, Totals};
 use crate::time::Time;
 use crate::wire::{Message, SocketType};
 
@@ -32,19 +36,20 @@ pub(super) use turn::turns;
 /// See the [module's description](self).
 #[derive(Debug)]
 pub(super) struct Shard {
-    broker: Broker,
+    spread: Spread,
+    /// To the other threads, if there are any.
+    wires: Option<Wires>,
+    door: Arc<Mutex<Door>>,
     clock: Clock,
     limits: Limits,
     session: Arc<session::Config>,
     authenticator: Option<Arc<dyn Authenticator>>,
     /// When those who are in are looked at again.
     review_at: Option<Time>,
-    allowance: Allowance,
     majordomo_error_body: Option<String>,
     connections: Vec<Place>,
     free: Vec<u32>,
     pending: Pending<PeerId>,
-    by_address: BTreeMap<IpAddr, usize>,
     /// Streams that are open, those whose session is over included.
     open: usize,
     /// Connections with something to write.
@@ -63,7 +68,9 @@ pub(super) struct Shard {
     turn: Option<Waker>,
     /// Bytes in all connections' buffers.
     buffered: usize,
-    totals: admin::Totals,
+    /// What the other threads hold, tasks included.
+    beside: usize,
+    totals: Totals,
     gate: log::Gate,
     /// The connection that the broker is just told of as lost, for the log.
     lost: Option<(PeerId, Address)>,
@@ -73,34 +80,37 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
+    /// A shard of a server. `wires` lead to its others.
+    pub(super) fn new(config: Config, seed: [u8; 32], common: Common) -> Self {
+        let Common { clock, door, wires } = common;
+        let (me, shards) = wires
+            .as_ref()
+            .map_or((0, 1), |wires| (wires.me, wires.to.len()));
         let mut deciding = config.broker;
         deciding.drain_time = config.drain_timeout;
         if let Some(file) = &config.access {
             deciding.access = Some(Arc::clone(file.access()));
         }
-        let broker = Broker::new(deciding, seed);
-        let mut limits = broker.config().limits.clone();
-        limits.connections = limits
-            .connections
-            .min(descriptors::room(super::raise_descriptor_limit()));
+        let spread = Spread::new(deciding, seed, me, shards);
+        let mut limits = spread.broker().config().limits.clone();
+        limits.pending_handshakes = limits.pending_handshakes.div_ceil(shards);
         let session = session::Config {
             limits: limits.clone(),
             security: config.security,
             ..session::Config::new(SocketType::Router)
         };
         Self {
-            broker,
-            clock: Clock::start(),
+            spread,
+            wires,
+            door,
+            clock,
             session: Arc::new(session),
             review_at: config.authenticator.is_some().then_some(Time::ZERO),
             authenticator: config.authenticator,
-            allowance: Allowance::default(),
             majordomo_error_body: config.majordomo_error_body,
             connections: Vec::new(),
             free: Vec::new(),
             pending: Pending::new(limits.pending_handshakes),
-            by_address: BTreeMap::new(),
             limits,
             open: 0,
             dirty: Vec::new(),
@@ -112,71 +122,43 @@ impl Shard {
             spin: Spin::new(config.spin),
             turn: None,
             buffered: 0,
-            totals: admin::Totals::default(),
+            beside: 0,
+            totals: Totals::default(),
             gate: log::Gate::default(),
             lost: None,
             drained: None,
         }
     }
 
-    /// Takes a new stream on, if there is room for it.
+    /// Lets a new stream in, if there is room for it.
+    pub(super) fn lets_in(&mut self, address: Address) -> bool {
+        let now = self.clock.now();
+        let enters = self.drained.is_none() && self.door().enter(now, ip_of(address));
+        self.totals.refused += u64::from(!enters);
+        enters
+    }
+
+    fn door(&self) -> std::sync::MutexGuard<'_, Door> {
+        // Whoever panicked there left numbers that are no worse for it.
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes on a stream that was let in.
     pub(super) fn admit(&mut self, writer: WriteHalf, address: Address) -> Option<PeerId> {
         let ip = ip_of(address);
-        let here = ip
-            .and_then(|ip| self.by_address.get(&ip))
-            .copied()
-            .unwrap_or(0);
-        let crowded = self
-            .limits
-            .connections_per_address
-            .is_some_and(|limit| ip.is_some() && here >= limit);
         let now = self.clock.now();
-        // Others cost nothing before they have shown who they are.
-        let costly = matches!(self.session.security, Security::CurveServer { .. });
-        let flood = costly && ip.is_some_and(|ip| !self.allowance.take(now, ip));
-        if self.open >= self.limits.connections || crowded || flood || self.drained.is_some() {
-            self.totals.refused += 1;
+        let Ok(seed) = entropy() else {
+            self.door().leave(ip);
             return None;
-        }
-        let seed = entropy().ok()?;
+        };
         self.open += 1;
         self.totals.accepted += 1;
-        if let Some(ip) = ip {
-            *self.by_address.entry(ip).or_default() += 1;
-        }
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.connections.push(Place::default());
-            u32::try_from(self.connections.len() - 1).unwrap_or(u32::MAX)
-        });
-        let generation = self
-            .connections
-            .get(place as usize)
-            .map_or(0, |place| place.generation);
-        let id = PeerId { place, generation };
+        let id = self.make_place();
         let (ticket, evicted) = self.pending.add(id, ip);
-        let connection = Connection {
-            id,
-            address,
-            session: Session::new(now, Arc::clone(&self.session), seed),
-            writer,
-            kind: SocketType::Dealer,
-            user: None,
-            asks: None,
-            pending: Some(ticket),
-            dirty: false,
-            blocked: false,
-            held: false,
-            rest: Vec::new(),
-            full: false,
-            ignored: 0,
-            scheduled: None,
-            counted: 0,
-            waker: None,
-            end: None,
-        };
-        if let Some(place) = self.connections.get_mut(place as usize) {
-            place.connection = Some(Box::new(connection));
-        }
+        let session = Session::new(now, Arc::clone(&self.session), seed);
+        let mut connection = Connection::new(id, address, session, writer);
+        connection.pending = Some(ticket);
+        self.seat(connection);
         if let Some(evicted) = evicted {
             self.totals.evicted += 1;
             self.finish(evicted, End::Evicted);
@@ -185,17 +167,28 @@ impl Shard {
         Some(id)
     }
 
+    fn make_place(&mut self) -> PeerId {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(Place::default());
+            u32::try_from(self.connections.len() - 1).unwrap_or(u32::MAX)
+        });
+        let generation = self
+            .connections
+            .get(place as usize)
+            .map_or(0, |place| place.generation);
+        PeerId { place, generation }
+    }
+
+    fn seat(&mut self, connection: Connection) {
+        if let Some(place) = self.connections.get_mut(connection.id.place as usize) {
+            place.connection = Some(Box::new(connection));
+        }
+    }
+
     /// Its stream is closed: another may come.
     pub(super) fn released(&mut self, address: Address) {
         self.open -= 1;
-        if let Some(ip) = ip_of(address)
-            && let Some(count) = self.by_address.get_mut(&ip)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&ip);
-            }
-        }
+        self.door().leave(ip_of(address));
         // It may have been the last that was waited for.
         if self.drained.is_some() {
             self.wake_turn();
@@ -240,7 +233,7 @@ impl Shard {
             if connection.end.is_some() {
                 break;
             }
-            if connection.held {
+            if connection.held || connection.leaving.is_some() {
                 connection.rest.extend_from_slice(input);
                 break;
             }
@@ -304,18 +297,12 @@ impl Shard {
                         self.pending.remove(ticket);
                     }
                 }
-                let local = self
-                    .connection(id)
-                    .is_some_and(|connection| connection.address.is_local());
-                let user = peer.user;
-                self.decide(
-                    now,
-                    Event::Opened {
-                        peer: id,
-                        user,
-                        local,
-                    },
-                );
+                let address = self.connection(id).map(|connection| connection.address);
+                let local = address.is_some_and(|address| address.is_local());
+                let place = address.and_then(place_of);
+                self.act_on(now, |spread, out| {
+                    spread.opened(now, id, peer.user, local, place, out);
+                });
             }
             Heard::Message(message) => {
                 self.totals.messages_in += 1;
@@ -323,6 +310,11 @@ impl Shard {
                     .connection(id)
                     .map_or(SocketType::Dealer, |connection| connection.kind);
                 let reading = protocol::read(message, kind, &self.limits);
+                if self.wires.is_some()
+                    && let Some(to) = self.spread.moves_to(id, &reading)
+                {
+                    return self.sends_away(id, to, reading);
+                }
                 self.decide(now, Event::Heard { peer: id, reading });
             }
             Heard::Sign | Heard::Subscription { .. } => {
@@ -338,8 +330,12 @@ impl Shard {
 
     /// Lets the broker decide and does what it wants.
     fn decide(&mut self, now: Time, event: Event) {
+        self.act_on(now, |spread, out| spread.handle(now, event, out));
+    }
+
+    fn act_on(&mut self, now: Time, decide: impl FnOnce(&mut Spread, &mut Vec<Action>)) {
         let mut actions = std::mem::take(&mut self.actions);
-        self.broker.handle(now, event, &mut actions);
+        decide(&mut self.spread, &mut actions);
         for action in actions.drain(..) {
             self.act(now, action);
         }
@@ -425,14 +421,19 @@ impl Shard {
         }
     }
 
-    /// Forgets a connection that is over, and tells the broker.
-    pub(super) fn remove(&mut self, id: PeerId) -> Option<Box<Connection>> {
+    fn unseat(&mut self, id: PeerId) -> Option<Box<Connection>> {
         self.connection(id)?;
         let place = self.connections.get_mut(id.place as usize)?;
         let connection = place.connection.take()?;
         place.generation = place.generation.wrapping_add(1);
         self.free.push(id.place);
         self.buffered -= connection.counted;
+        Some(connection)
+    }
+
+    /// Forgets a connection that is over, and tells the broker.
+    pub(super) fn remove(&mut self, id: PeerId) -> Option<Box<Connection>> {
+        let connection = self.unseat(id)?;
         if let Some(ticket) = connection.pending {
             self.pending.remove(ticket);
         }
@@ -461,6 +462,38 @@ impl Shard {
         let now = self.clock.now();
         self.decide(now, Event::Drain { limit });
         self.wake_turn();
+    }
+}
+
+/// What all shards of a server have in common, and the wires between them.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) clock: Clock,
+    pub(super) door: Arc<Mutex<Door>>,
+    pub(super) wires: Option<Wires>,
+}
+
+impl Common {
+    /// Of a server with this configuration.
+    pub(super) fn new(config: &Config) -> Self {
+        let mut limits = config.broker.limits.clone();
+        limits.connections = limits
+            .connections
+            .min(descriptors::room(super::raise_descriptor_limit()));
+        // Others cost nothing before they have shown who they are.
+        let costly = matches!(config.security, Security::CurveServer { .. });
+        Self {
+            clock: Clock::start(),
+            door: Arc::new(Mutex::new(Door::new(&limits, costly))),
+            wires: None,
+        }
+    }
+}
+
+fn place_of(address: Address) -> Option<std::net::SocketAddr> {
+    match address {
+        Address::Tcp(address) => Some(address),
+        Address::Ipc => None,
     }
 }
 

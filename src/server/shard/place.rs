@@ -2,6 +2,7 @@
 
 use std::task::Waker;
 
+use super::super::wires::Leaving;
 use crate::broker::PeerId;
 use crate::net::{Address, Ticket, WriteHalf};
 use crate::security::{Credentials, User};
@@ -47,6 +48,34 @@ pub(in super::super) struct Connection {
     /// Wakes its task.
     pub(in super::super) waker: Option<Waker>,
     pub(in super::super) end: Option<End>,
+    /// It is better off in another shard.
+    pub(in super::super) leaving: Option<Box<Leaving>>,
+}
+
+impl Connection {
+    pub(super) fn new(id: PeerId, address: Address, session: Session, writer: WriteHalf) -> Self {
+        Self {
+            id,
+            address,
+            session,
+            writer,
+            kind: SocketType::Dealer,
+            user: None,
+            asks: None,
+            pending: None,
+            dirty: false,
+            blocked: false,
+            held: false,
+            rest: Vec::new(),
+            full: false,
+            ignored: 0,
+            scheduled: None,
+            counted: 0,
+            waker: None,
+            end: None,
+            leaving: None,
+        }
+    }
 }
 
 /// Why a connection is over.

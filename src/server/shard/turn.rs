@@ -33,14 +33,15 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
             shard.wake_due(now);
             shard.flush(now);
             shard.relieve();
-            let mut next = None;
+            shard.correspond(now);
+            let mut next = shard.looks_for_room(now);
             if let Some(at) = shard.drained {
                 let over = at + LINGER * 2;
                 shard.close_all(at <= now);
                 if shard.open == 0 || over <= now {
                     return Poll::Ready(Turn::Drained);
                 }
-                next = Some(if now < at { at } else { over });
+                next = earliest(next, Some(if now < at { at } else { over }));
             }
             let stirred = std::mem::take(&mut shard.stirred);
             if shard.spin.looks_on(now, stirred) {
@@ -82,7 +83,7 @@ impl Shard {
     /// Does what time demands.
     fn wake_due(&mut self, now: Time) {
         self.review(now);
-        if self.broker.deadline().is_some_and(|at| at <= now) {
+        if self.spread.deadline().is_some_and(|at| at <= now) {
             self.decide(now, Event::Woke);
         }
         while let Some(&Reverse((at, id))) = self.timers.peek()
@@ -155,14 +156,14 @@ impl Shard {
     }
 
     /// Writes what has come together in this turn, one call per connection.
-    fn flush(&mut self, now: Time) {
+    pub(super) fn flush(&mut self, now: Time) {
         while !self.dirty.is_empty() {
             for id in std::mem::take(&mut self.dirty) {
                 self.write(now, id);
             }
         }
         self.reports.clear();
-        self.broker.set_outside(self.buffered);
+        self.publish();
     }
 
     fn write(&mut self, now: Time, id: PeerId) {
@@ -202,7 +203,8 @@ impl Shard {
     /// Over the bound of everything, the connection with the largest unfinished message goes;
     /// small ones would not help, and are most likely good.
     fn relieve(&mut self) {
-        if self.buffered + self.broker.held() <= self.limits.held {
+        let held = self.buffered + self.spread.broker().held() + self.beside;
+        if held <= self.limits.held {
             return;
         }
         let sizes = self.connections.iter().filter_map(|place| {
@@ -221,7 +223,7 @@ impl Shard {
 
     fn next_wake(&self) -> Option<Time> {
         let review = self.review_at.filter(|_| self.open > 0);
-        let due = earliest(self.broker.deadline(), review);
+        let due = earliest(self.spread.deadline(), review);
         earliest(due, self.timers.peek().map(|Reverse((at, _))| *at))
     }
 

@@ -99,7 +99,8 @@ async fn serve(
                 ended = server.run(shutdown) => if let Err(error) = ended {
                     tracing::error!(%error, "the broker's thread ends");
                 },
-                _ = gone => {}
+                // Nothing is said if it was stopped: it drains then.
+                Ok(()) = gone => {}
             }
         }
         Err(error) => {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::slots::{Stake, Word as Said};
+use super::slots::Word as Said;
 use super::{Introduction, Letter, Shard, Spread, address, owned};
 use crate::broker::{Action, Event, Fact, PeerId};
 use crate::protocol::{Dialect, Notice, Reading, Word};
@@ -119,16 +119,12 @@ impl Spread {
         let Some(inner) = self.guests.find(owner, peer) else {
             return;
         };
-        match &mut reading {
-            Reading::Word(Word::Announce(announcement)) => {
-                if announcement.dialect == Dialect::Scale0 {
-                    let stake = self.stakes.entry(inner).or_insert_with(Stake::default);
-                    announcement.capacity = stake.capacity();
-                } else if let Some(guest) = self.guests.get_mut(inner) {
-                    guest.ours = true;
-                }
+        if let Reading::Word(Word::Announce(announcement)) = &mut reading {
+            if announcement.dialect == Dialect::Scale0 {
+                announcement.capacity = self.stakes.entry(inner).or_default().capacity();
+            } else if let Some(guest) = self.guests.get_mut(inner) {
+                guest.ours = true;
             }
-            _ => {}
         }
         let heard = Event::Heard {
             peer: inner,

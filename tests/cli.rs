@@ -148,6 +148,7 @@ fn what_cannot_be_meant_exits_with_2() {
         ],
         &["call", "echo", "--connect", "tcp://127.0.0.1:0"],
         &["broker", "--heartbeat", "1ms"],
+        &["broker", "--spin", "11ms"],
         &["broker", "--config", "/nonexistent/scale0.toml"],
     ] {
         let usage = run(scale0().args(arguments));
@@ -611,6 +612,18 @@ fn a_broker_says_how_many_tasks_its_drain_timeout_has_cost() {
     for call in calls {
         assert_eq!(call.finish().code, Some(1));
     }
+}
+
+#[test]
+fn a_broker_that_looks_on_before_it_sleeps_answers_as_ever_and_ends() {
+    let broker = Broker::start(&["--spin", "10ms"]);
+    let _worker = worker(&broker, &["--service", "echo", "--echo"]);
+    let count = ["echo", "x", "--count", "500", "--concurrency", "2"];
+    let called = run(broker.scale0("call").args(count));
+    assert_eq!(called.code, Some(0), "{called:?}");
+    assert_eq!(broker.info()["info"]["open"], 0);
+    broker.process.signal("TERM");
+    assert_eq!(broker.process.finish().code, Some(0));
 }
 
 #[test]

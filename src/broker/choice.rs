@@ -252,6 +252,10 @@ impl Broker {
 
     /// Files a ready post as its service's policy wants it.
     fn file(&mut self, node: u32) {
+        let policy = self.policy_at(node);
+        if policy.is_none_or(|policy| matches!(policy, Policy::Idle | Policy::Hash)) {
+            return;
+        }
         let load = self.load(node);
         let Some(post) = self.posts.get_mut(node) else {
             return;
@@ -282,6 +286,9 @@ impl Broker {
             return;
         };
         let choice = &mut service.choice;
+        if matches!(choice.policy, Policy::Idle | Policy::Hash) {
+            return;
+        }
         choice.sorted.remove(&(rank, stamp, node));
         if choice.loose.get(position) == Some(&node) {
             choice.loose.swap_remove(position);
@@ -290,6 +297,11 @@ impl Broker {
                 moved.position = position;
             }
         }
+    }
+
+    fn policy_at(&self, node: u32) -> Option<Policy> {
+        let service = self.posts.get(node)?.service;
+        Some(self.services.get(service)?.choice.policy)
     }
 
     fn load(&self, node: u32) -> u64 {

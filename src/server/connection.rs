@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::shard::{Connection, End, LINGER, Shard};
+use super::shard::{Connection, End, LINGER, READ, Shard};
 use super::wires::Parcel;
 use crate::auth::{self, Authenticator, Request};
 use crate::broker::PeerId;
@@ -203,7 +203,23 @@ fn poll(
             let question = Box::new(shard.question(id, credentials));
             break Poll::Ready(Next::Asks(question));
         }
-        let mut buf = ReadBuf::new(&mut scratch);
+        if let Some(mut room) = connection.session.large() {
+            // Straight to where it stays.
+            match reader.poll_read_buf(cx, &mut room) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => shard.finish(id, End::Io(error)),
+                Poll::Ready(Ok(0)) => shard.finish(id, End::Eof),
+                Poll::Ready(Ok(read)) => {
+                    shard.received_large(id, read);
+                    cx.waker().wake_by_ref();
+                    break Poll::Pending;
+                }
+            }
+            continue;
+        }
+        let behind = std::mem::take(&mut connection.behind_large);
+        let room = if behind { HEADERS } else { READ };
+        let mut buf = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
         match reader.poll_read(cx, &mut buf) {
             Poll::Pending => break Poll::Pending,
             Poll::Ready(Err(error)) => shard.finish(id, End::Io(error)),
@@ -213,7 +229,7 @@ fn poll(
                 let full = filled == buf.capacity();
                 let bytes = scratch.get(..filled).unwrap_or_default();
                 shard.received(id, bytes);
-                if full {
+                if full && !behind {
                     // There may be more, but others have waited.
                     cx.waker().wake_by_ref();
                     break Poll::Pending;
@@ -310,6 +326,8 @@ async fn part(connection: Box<Connection>, mut reader: ReadHalf, shard: &Rc<RefC
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HELD_LOOK: Duration = Duration::from_millis(500);
 const SINK: usize = 4 << 10;
+/// Behind a large message: the headers of the next one, and little of it that is copied.
+const HEADERS: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {

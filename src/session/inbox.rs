@@ -1,7 +1,7 @@
 //! Bytes to messages and commands. Remembers what a read has cut in two.
 
+use bytes::BufMut;
 use bytes::buf::Limit;
-use bytes::{BufMut, Bytes};
 
 use super::Error;
 use super::spare;
@@ -87,7 +87,7 @@ impl Inbox {
         };
         let (wire, rest) = input.split_at(len);
         *input = rest;
-        Ok(Some(Message::from_wire(Bytes::copy_from_slice(wire))))
+        Ok(Some(Message::copy_of_wire(wire)))
     }
 
     /// The next whole message or command at the front of `input`; `None` when all bytes have

@@ -154,7 +154,7 @@ impl Outbox {
                 self.tail.extend_from_slice(body.wire());
                 None
             }
-            Piece::Parts(body) => Some(body.wire().clone()),
+            Piece::Parts(body) => Some(body.share_wire()),
         };
         let begun = self.tail.len() - before;
         self.len += begun;

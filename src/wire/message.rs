@@ -4,6 +4,8 @@
 //! sent again by one copy (or none), cost one allocation for all of them, and pin nothing but
 //! themselves.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Header;
@@ -11,9 +13,25 @@ use super::Header;
 /// Zero or more parts, each with its canonical frame header, the last without MORE.
 ///
 /// A message on a socket has at least one part; none is what remains of a task without a body.
-#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Default)]
 pub struct Message {
-    wire: Bytes,
+    wire: Wire,
+}
+
+/// Where the frames are.
+#[derive(Clone)]
+enum Wire {
+    /// In one allocation with their count of owners, the first of them so far behind its beginning.
+    /// Most messages are small, and shared at least once: that must not cost another allocation.
+    Small(Arc<[u8]>, u32),
+    /// Wherever they came to be.
+    Large(Bytes),
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self::Large(Bytes::new())
+    }
 }
 
 /// What is sent as one message: parts made on the spot, and parts that came from elsewhere.
@@ -43,25 +61,52 @@ impl Message {
 
     /// Takes bytes that are known to be canonical frames of one message.
     pub(crate) fn from_wire(wire: Bytes) -> Self {
+        Self {
+            wire: Wire::Large(wire),
+        }
+    }
+
+    /// Copies bytes that are known to be canonical frames of one message.
+    pub(crate) fn copy_of_wire(wire: &[u8]) -> Self {
+        let wire = match wire.len() {
+            0..=SMALL => Wire::Small(Arc::from(wire), 0),
+            _ => Wire::Large(Bytes::copy_from_slice(wire)),
+        };
         Self { wire }
     }
 
     /// The frames as they stand on the wire.
     #[must_use]
-    pub fn wire(&self) -> &Bytes {
-        &self.wire
+    pub fn wire(&self) -> &[u8] {
+        match &self.wire {
+            Wire::Small(bytes, from) => bytes.get(*from as usize..).unwrap_or_default(),
+            Wire::Large(bytes) => bytes,
+        }
+    }
+
+    /// The same as a value that shares this message's buffer.
+    #[must_use]
+    pub fn share_wire(&self) -> Bytes {
+        match &self.wire {
+            Wire::Small(bytes, from) => {
+                let mut bytes = Bytes::from_owner(Arc::clone(bytes));
+                bytes::Buf::advance(&mut bytes, *from as usize);
+                bytes
+            }
+            Wire::Large(bytes) => bytes.clone(),
+        }
     }
 
     /// Whether there is no part at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.wire.is_empty()
+        self.wire().is_empty()
     }
 
     /// The bodies of the parts, in order.
     #[must_use]
     pub fn parts(&self) -> Parts<'_> {
-        Parts { rest: &self.wire }
+        Parts { rest: self.wire() }
     }
 
     /// The number of parts; walks them.
@@ -86,32 +131,62 @@ impl Message {
     pub fn skip(&mut self, n: usize) {
         let mut parts = self.parts();
         for _ in parts.by_ref().take(n) {}
-        let gone = self.wire.len() - parts.rest.len();
-        bytes::Buf::advance(&mut self.wire, gone);
+        let gone = self.wire().len() - parts.rest.len();
+        match &mut self.wire {
+            // Not longer than SMALL.
+            Wire::Small(_, from) => *from += u32::try_from(gone).unwrap_or_default(),
+            Wire::Large(bytes) => bytes::Buf::advance(bytes, gone),
+        }
     }
 
     /// This message with one more part in front.
     #[must_use]
     pub fn behind(&self, first: &[u8]) -> Self {
-        let len = Header::len_for(first.len()) + first.len() + self.wire.len();
+        let rest = self.wire();
+        let len = Header::len_for(first.len()) + first.len() + rest.len();
         let mut wire = Vec::with_capacity(len);
         Header {
-            more: !self.wire.is_empty(),
+            more: !rest.is_empty(),
             command: false,
             size: first.len() as u64,
         }
         .write(&mut wire);
         wire.extend_from_slice(first);
-        wire.extend_from_slice(&self.wire);
-        Self {
-            wire: Bytes::from(wire),
-        }
+        wire.extend_from_slice(rest);
+        Self::from_wire(Bytes::from(wire))
     }
 
     /// Each part as a value of its own that shares this message's buffer.
     #[must_use]
     pub fn into_parts(self) -> Vec<Bytes> {
-        self.parts().map(|part| self.wire.slice_ref(part)).collect()
+        let wire = self.share_wire();
+        self.parts().map(|part| wire.slice_ref(part)).collect()
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.wire() == other.wire()
+    }
+}
+
+impl Eq for Message {}
+
+impl Ord for Message {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.wire().cmp(other.wire())
+    }
+}
+
+impl PartialOrd for Message {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl std::hash::Hash for Message {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.wire().hash(state);
     }
 }
 
@@ -250,13 +325,13 @@ impl Builder {
     /// The message, in a buffer of exactly its size.
     #[must_use]
     pub fn finish(self) -> Message {
-        Message {
-            wire: Bytes::from(self.wire.into_boxed_slice()),
-        }
+        Message::from_wire(Bytes::from(self.wire.into_boxed_slice()))
     }
 }
 
 const MORE: u8 = 1;
+/// Up to here a copy is cheaper than anything else.
+const SMALL: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -298,10 +373,13 @@ mod tests {
 
     #[test]
     fn parts_taken_out_share_the_buffer() {
-        let message = Message::new(["head", "body"]);
-        let wire = message.wire().clone();
-        let parts = message.into_parts();
-        assert_eq!(parts[1], "body");
-        assert!(wire.as_ptr_range().contains(&parts[1].as_ptr()));
+        let message = Message::new(["head", "body", "tail"]);
+        for mut message in [Message::copy_of_wire(message.wire()), message] {
+            message.skip(1);
+            let wire = message.wire().as_ptr_range();
+            let parts = message.clone().into_parts();
+            assert_eq!(parts, ["body", "tail"]);
+            assert!(wire.contains(&parts[0].as_ptr()));
+        }
     }
 }

@@ -249,6 +249,23 @@ impl Shard {
         self.touched(id);
     }
 
+    /// Bytes of a large message have arrived where the session wanted them.
+    pub(super) fn received_large(&mut self, id: PeerId, read: usize) {
+        let now = self.clock.now();
+        self.totals.bytes_in += read as u64;
+        self.stirred = true;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.behind_large = true;
+        match connection.session.read_large(now, read) {
+            Ok(None) => {}
+            Ok(Some(heard)) => self.heard(now, id, heard),
+            Err(error) => self.finish(id, End::Session(error)),
+        }
+        self.touched(id);
+    }
+
     /// What is to be asked about a peer, of whom, and how long that may take.
     pub(super) fn question(
         &mut self,
@@ -504,7 +521,7 @@ fn ip_of(address: Address) -> Option<IpAddr> {
     }
 }
 
-/// Bytes per read.
-const READ: usize = 64 << 10;
+/// Bytes per read: a message of 64 KiB comes with its headers.
+pub(super) const READ: usize = 72 << 10;
 /// How long a connection that is over may take for its last words.
 pub(super) const LINGER: Duration = Duration::from_secs(1);

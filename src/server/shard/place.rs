@@ -37,6 +37,8 @@ pub(in super::super) struct Connection {
     /// Not to be read for now; what was read already is kept here.
     pub(in super::super) held: bool,
     pub(super) rest: Vec<u8>,
+    /// It has just read a large message: the next one may be large too.
+    pub(in super::super) behind_large: bool,
     /// The broker knows that too much waits for it.
     pub(super) full: bool,
     /// Commands that its session ignored, as far as they are in the totals.
@@ -67,6 +69,7 @@ impl Connection {
             blocked: false,
             held: false,
             rest: Vec::new(),
+            behind_large: false,
             full: false,
             ignored: 0,
             scheduled: None,

@@ -64,6 +64,8 @@ pub(super) struct Books {
     pub(super) drained: Option<Time>,
     pub(super) called_off: Option<Time>,
     pub(super) asked_to_drain: Option<Time>,
+    /// A drain that cannot be called off.
+    pub(super) for_good: bool,
 }
 
 /// After so long everybody knows, and everything has been looked at.
@@ -143,9 +145,10 @@ impl Books {
         }
         if error == Some(Status::DRAINING) && !task.own {
             let asked = self.asked_to_drain.is_some_and(|at| at <= now);
-            let since = self.called_off.is_none_or(|off| {
-                self.asked_to_drain.is_some_and(|at| at >= off) || off + GRACE > now
-            });
+            let since = self.for_good
+                || self.called_off.is_none_or(|off| {
+                    self.asked_to_drain.is_some_and(|at| at >= off) || off + GRACE > now
+                });
             must!(
                 asked && since,
                 HonestRefusal,

@@ -378,6 +378,7 @@ impl<'a> World<'a> {
             What::Signal => {
                 self.signalled.get_or_insert(self.now);
                 self.books.asked_to_drain = Some(self.now);
+                self.books.for_good = true;
                 let limit = Duration::from_secs(2);
                 self.event(0, Event::Drain { limit })
             }

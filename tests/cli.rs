@@ -148,6 +148,8 @@ fn what_cannot_be_meant_exits_with_2() {
         ],
         &["call", "echo", "--connect", "tcp://127.0.0.1:0"],
         &["broker", "--heartbeat", "1ms"],
+        &["broker", "--threads", "0"],
+        &["broker", "--threads", "65"],
         &["broker", "--spin", "11ms"],
         &["broker", "--config", "/nonexistent/scale0.toml"],
     ] {

@@ -163,7 +163,7 @@ async fn one_client_reaches_the_services_of_all_threads() {
         for service in &services {
             let there = client.call("mmi.service", service.as_str()).await.unwrap();
             assert_eq!(there.text(), "200");
-            let body = Message::new(&[service.as_bytes(), b"policy=least"]);
+            let body = Message::new([service.as_bytes(), b"policy=least"]);
             let set = client.call("s0.set", body).await.unwrap();
             assert!(set.text().contains("least"), "{}", set.text());
         }

@@ -23,7 +23,7 @@ pub(super) fn back(majordomo: bool, serial: u64) -> Return {
     Return {
         dialect: dialect(majordomo),
         envelope: match majordomo {
-            true => Message::new(&[&way[..], b""]),
+            true => Message::new([&way[..], b""]),
             false => Message::default(),
         },
         id: if majordomo { Id::ZERO } else { Id(way) },
@@ -45,7 +45,7 @@ pub(super) fn numbered(body: &Message) -> Option<u64> {
 pub(super) fn ask(majordomo: bool, serial: u64, service: &str, way: Way) -> Reading {
     let body = match service {
         "s0.info" | "s0.drain" | "s0.undrain" => Message::default(),
-        _ => Message::new(&[serial.to_be_bytes().to_vec(), vec![0; way.bytes]]),
+        _ => Message::new([serial.to_be_bytes().to_vec(), vec![0; way.bytes]]),
     };
     question(majordomo, serial, service, way, body)
 }
@@ -56,7 +56,7 @@ pub(super) fn set(serial: u64, service: &str) -> Reading {
         ttl_ms: 0,
         bytes: 0,
     };
-    let body = Message::new(&[service.as_bytes(), b"ttl=3s"]);
+    let body = Message::new([service.as_bytes(), b"ttl=3s"]);
     question(false, serial, "s0.set", way, body)
 }
 
@@ -98,7 +98,7 @@ pub(super) fn reply(majordomo: bool, token: Id, serial: u64) -> Reading {
         refuses: false,
         ms: 0,
         properties: Bytes::new(),
-        body: Message::new(&[serial.to_be_bytes()]),
+        body: Message::new([serial.to_be_bytes()]),
     }))
 }
 

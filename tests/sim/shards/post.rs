@@ -12,12 +12,15 @@ use scale0::time::Time;
 use super::Fault;
 use crate::dice::Dice;
 
+/// What is under way from one shard to another, with the time at which it arrives.
+type Pair = VecDeque<(Time, Vec<Letter>)>;
+
 #[derive(Debug)]
 pub(super) struct Mail {
     seed: u64,
     delay: u64,
     fault: Option<Fault>,
-    pairs: BTreeMap<(Shard, Shard), VecDeque<(Time, Vec<Letter>)>>,
+    pairs: BTreeMap<(Shard, Shard), Pair>,
     posted: u64,
     /// Introductions that come behind what follows them.
     late: HashMap<(Shard, Shard), Letter>,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::job::Job;
+use crate::sockets::job::Job;
 
 /// Lives in the receiving end. Ends its process when the measurement is over.
 pub struct Meter {

@@ -106,27 +106,45 @@ impl Child {
 
     /// CPU time used so far, all threads together.
     pub fn cpu(&self) -> Duration {
-        let tasks = format!("/proc/{}/task", self.process.id());
-        let nanos = std::fs::read_dir(tasks)
-            .into_iter()
-            .flatten()
-            .filter_map(|task| {
-                let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-                text.split(' ').next()?.parse::<u64>().ok()
-            });
-        Duration::from_nanos(nanos.sum())
+        cpu(self.process.id())
     }
 
     /// Resident memory that no file backs, in bytes.
     pub fn memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let text = std::fs::read_to_string(status).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-            .unwrap_or(0)
-            * 1024
+        memory(self.process.id(), "RssAnon:")
     }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// CPU time that a process has used so far, all threads together.
+pub fn cpu(process: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let nanos = tasks.into_iter().flatten().filter_map(|task| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// Resident memory of a process, in bytes: `RssAnon:` or `VmRSS:`.
+pub fn memory(process: u32, kind: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix(kind))
+        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+/// A line for the runner.
+pub fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The runner is gone: then so are we, by the parent-death signal.
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
 }
 
 fn read(stdout: ChildStdout) -> Receiver<String> {

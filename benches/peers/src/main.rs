@@ -3,6 +3,8 @@
 //! See README.md for the methods and how to read the tables.
 
 mod child;
+mod keys;
+mod load;
 mod sockets;
 
 type Failure = Box<dyn std::error::Error>;
@@ -15,6 +17,7 @@ fn main() {
     let rest = words.get(1..).unwrap_or_default();
     let result = match words.first().map(String::as_str) {
         Some("sockets" | "run") => sockets::run(rest),
+        Some("load") => load::play(rest),
         Some(_) => sockets::Job::parse(&words).and_then(|job| sockets::role(&job)),
         None => Err(USAGE.into()),
     };

@@ -22,7 +22,7 @@ pub struct Job {
     pub count: usize,
     /// Messages outstanding.
     pub window: usize,
-    /// Sealed by CURVE, with the keys of [`crate::sockets::keys`].
+    /// Sealed by CURVE, with the keys of [`crate::keys`].
     pub curve: bool,
     /// Not measured yet after everything flows.
     pub warm: Duration,

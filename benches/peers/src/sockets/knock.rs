@@ -10,8 +10,8 @@ use scale0::session::Config;
 use scale0::wire::{Endpoint, SocketType};
 
 use crate::Failure;
+use crate::keys;
 use crate::sockets::job::Job;
-use crate::sockets::keys;
 use crate::sockets::meter::Meter;
 
 pub async fn play(job: &Job) -> Result<(), Failure> {

@@ -5,7 +5,6 @@
 
 mod case;
 mod job;
-mod keys;
 mod knock;
 mod meter;
 mod omq;

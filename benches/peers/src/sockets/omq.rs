@@ -9,9 +9,10 @@ use omq_tokio::{
 };
 
 use crate::Failure;
+use crate::child::say;
+use crate::keys;
 use crate::sockets::job::Job;
-use crate::sockets::keys;
-use crate::sockets::meter::{Crowd, Meter, Trips, say};
+use crate::sockets::meter::{Crowd, Meter, Trips};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
     let payload = job.payload();

@@ -1,6 +1,7 @@
 //! One end as a process: started, listened to, looked at from outside, and always ended.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -40,6 +41,15 @@ pub fn settle(cpu: usize) -> Result<(), Failure> {
         },
     )?;
     Ok(())
+}
+
+/// `peers on PROCESSOR PROGRAM [WORD]...`: settles there and becomes the program.
+pub fn become_other(words: &[String]) -> Result<(), Failure> {
+    let [cpu, program, rest @ ..] = words else {
+        return Err("a processor and a program are needed".into());
+    };
+    settle(cpu.parse()?)?;
+    Err(Command::new(program).args(rest).exec().into())
 }
 
 pub struct Child {
@@ -85,7 +95,12 @@ impl Child {
         }
     }
 
-    fn complaint(&mut self, word: &str) -> String {
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Ends it, and returns the last thing it said about what went wrong.
+    pub fn complaint(&mut self, word: &str) -> String {
         let _ = self.process.kill();
         let mut text = String::new();
         if let Some(mut stderr) = self.process.stderr.take() {
@@ -93,6 +108,7 @@ impl Child {
         }
         match text.lines().last() {
             Some(line) => line.to_owned(),
+            None if word.is_empty() => "it says nothing".to_owned(),
             None => format!("no `{word}` in time"),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! See README.md for the methods and how to read the tables.
 
+mod brokers;
 mod child;
 mod keys;
 mod load;
@@ -9,7 +10,9 @@ mod sockets;
 
 type Failure = Box<dyn std::error::Error>;
 
-const USAGE: &str = "usage: peers sockets [--quick] [--reps N] [--impl NAME]... [CASE]...
+const USAGE: &str = "usage: peers brokers [--quick] [--reps N] [--case NAME]... [--broker NAME]... [--scale0 PATH] [--out DIR]
+       peers idle [--quick] [--reps N] [--scale0 PATH] [--out DIR]
+       peers sockets [--quick] [--reps N] [--impl NAME]... [CASE]...
        peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--curve 1] [--warm MS] [--run MS]";
 
 fn main() {
@@ -17,7 +20,12 @@ fn main() {
     let rest = words.get(1..).unwrap_or_default();
     let result = match words.first().map(String::as_str) {
         Some("sockets" | "run") => sockets::run(rest),
+        Some("brokers") => brokers::brokers(rest),
+        Some("idle") => brokers::idle(rest),
+        // Parts of a measurement, in processes of their own.
         Some("load") => load::play(rest),
+        Some("relay") => brokers::relay(rest),
+        Some("on") => child::become_other(rest),
         Some(_) => sockets::Job::parse(&words).and_then(|job| sockets::role(&job)),
         None => Err(USAGE.into()),
     };

@@ -106,8 +106,10 @@ impl Load {
             }
             false => None,
         };
+        // Long enough ago that all that is said to be past has a time.
+        let start = Instant::now() - 2 * PROMISE;
         let shared = Shared {
-            start: Instant::now(),
+            start,
             now: Cell::new(1),
             tally: Tally::default(),
             again: false,
@@ -154,6 +156,7 @@ impl Load {
         self.open(Role::Worker, hellos.len(), |place, conn| {
             conn.hello.clone_from(&hellos[place]);
         })?;
+        self.spread();
         let hello = job.tongue.hello(job.capacity, &[SERVICE]);
         self.open(Role::Worker, job.workers, |_, conn| {
             conn.hello.clone_from(&hello);
@@ -173,6 +176,7 @@ impl Load {
         if known {
             self.ask_all(1);
             self.until_answered(PATIENCE)?;
+            self.forget();
         }
         if idle.queued > 0 {
             let hello = job.tongue.hello(1, &[b"busy"]);
@@ -257,6 +261,19 @@ impl Load {
         Ok(())
     }
 
+    /// Those who have come so far beat one after the other, as if they had come so.
+    fn spread(&mut self) {
+        let (now, count) = (self.now(), self.conns.len().max(1) as u64);
+        for (place, conn) in self.conns.iter_mut().enumerate() {
+            conn.said = now - PROMISE.as_nanos() as u64 * place as u64 / count;
+        }
+    }
+
+    /// Clients so far ask nothing more, and want no answer.
+    fn forget(&mut self) {
+        self.conns.iter_mut().for_each(|conn| conn.client = None);
+    }
+
     /// Every client asks so many times.
     fn ask_all(&mut self, times: usize) {
         let now = self.now();
@@ -299,7 +316,8 @@ impl Load {
         let broker = self.job.broker;
         let mut rest = 0.0;
         if self.job.idle != Idle::default() {
-            let (before, time) = (child::cpu(broker), Duration::from_millis(1000));
+            // As long as it takes until every worker has beaten once.
+            let (before, time) = (child::cpu(broker), PROMISE);
             self.for_a_while(time)?;
             rest = (child::cpu(broker) - before).as_secs_f64() / time.as_secs_f64() * 100.0;
         }

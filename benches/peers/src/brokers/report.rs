@@ -1,0 +1,263 @@
+//! The table and the chart that a run leaves behind.
+
+use std::fmt::Write as _;
+
+use super::case::{Case, Kind};
+use super::chart::{Bars, Panel};
+use super::run::{Line, Outcome, Plan};
+use super::{machine, marks};
+use crate::Failure;
+
+pub struct Report<'a> {
+    plan: &'a Plan,
+    lines: Vec<Line>,
+    when: String,
+}
+
+const HEAD: &str = "| case | broker | broker CPU µs/task | tasks/s | p50 µs | p99 µs | generator CPU µs/task | errors |
+|---|---|---:|---:|---:|---:|---:|---|";
+
+impl<'a> Report<'a> {
+    pub fn new(plan: &'a Plan, lines: Vec<Line>) -> Self {
+        Self {
+            plan,
+            lines,
+            when: machine::date(),
+        }
+    }
+
+    /// `brokers.md` and `brokers.svg`.
+    pub fn write(&self) -> Result<(), Failure> {
+        std::fs::create_dir_all(&self.plan.out)?;
+        let (table, chart) = (
+            self.plan.out.join("brokers.md"),
+            self.plan.out.join("brokers.svg"),
+        );
+        let text = self.table();
+        print!("{text}");
+        std::fs::write(&table, text)?;
+        std::fs::write(&chart, self.chart())?;
+        eprintln!("written: {} and {}", table.display(), chart.display());
+        Ok(())
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let mut cases: Vec<Case> = self.lines.iter().map(|line| line.case).collect();
+        cases.dedup();
+        cases
+    }
+
+    fn table(&self) -> String {
+        let mut text = format!("# Brokers side by side, {}\n\n", self.when);
+        text += &self.plan.about("brokers");
+        text += "\n![tasks per second](brokers.svg)\n\n";
+        text += "What is measured, and how to read it: [peers/README.md](../peers/README.md#brokers).\n\n";
+        let flows: Vec<&Line> = self.lines.iter().filter(|line| line.case.flows()).collect();
+        self.rows(&mut text, &flows);
+        for (kind, title) in [
+            (Kind::Paced, "Latency at 70 % of the broker's own maximum"),
+            (Kind::Memory, "Memory"),
+        ] {
+            let lines: Vec<&Line> = self
+                .lines
+                .iter()
+                .filter(|line| line.case.kind == kind)
+                .collect();
+            if lines.is_empty() {
+                continue;
+            }
+            let _ = write!(text, "\n## {title}\n\n");
+            match kind {
+                Kind::Memory => memory(&mut text, &lines),
+                _ => paced(&mut text, &lines),
+            }
+        }
+        let marks = marks::table(&self.lines);
+        if !marks.is_empty() {
+            text += "\n## Marks\n\n| case | broker | what | asked | is | |\n|---|---|---|---|---:|---|\n";
+            marks.iter().for_each(|row| text += &format!("{row}\n"));
+        }
+        let cases = self.cases();
+        let best: Vec<String> = cases
+            .iter()
+            .filter_map(|case| marks::best(&self.lines, case))
+            .collect();
+        if !best.is_empty() {
+            text += "\n## Ours against the best of the others\n\nRates want to be above 1, CPU times below.\n\n";
+            text += "| case | tasks/s, ours / theirs | whose | broker CPU per task, ours / theirs | whose |\n|---|---:|---|---:|---|\n";
+            best.iter().for_each(|row| text += &format!("{row}\n"));
+        }
+        text
+    }
+
+    fn rows(&self, text: &mut String, lines: &[&Line]) {
+        *text += HEAD;
+        *text += "\n";
+        let mut last = "";
+        for line in lines {
+            let case = match line.case.name == last {
+                true => String::new(),
+                false => format!("**{}**: {}", line.case.name, line.case.title()),
+            };
+            last = line.case.name;
+            let name = line.who.name();
+            let _ = match &line.outcome {
+                Err(error) => writeln!(text, "| {case} | {name} | | | | | | failed: {error} |"),
+                Ok(Outcome { run, .. }) => writeln!(
+                    text,
+                    "| {case} | {name} | {} | {} | {:.0} | {:.0} | {} | {} |",
+                    micros(run.cpu),
+                    grouped(run.rate),
+                    run.p50,
+                    run.p99,
+                    micros(run.own),
+                    errors(&line.outcome),
+                ),
+            };
+        }
+    }
+
+    fn chart(&self) -> String {
+        let mut panels = Vec::new();
+        for case in self.cases().into_iter().filter(Case::flows) {
+            let bars = self.lines.iter().filter(|line| line.case == case);
+            let bars = bars.filter_map(|line| {
+                let run = line.outcome.as_ref().ok()?.run;
+                let note = if run.errors() > 0 { " (errors)" } else { "" };
+                Some(Bars {
+                    name: line.who.name().to_owned(),
+                    ours: line.who.is_ours(),
+                    value: run.rate,
+                    label: format!("{}{note}", grouped(run.rate)),
+                })
+            });
+            panels.push(Panel {
+                title: case.name.to_owned(),
+                subtitle: case.title(),
+                bars: bars.collect(),
+            });
+        }
+        let about = format!(
+            "Tasks per second, {}, {}; broker on one processor, generator on another. Each case has its own axis.",
+            self.when,
+            machine::machine(),
+        );
+        super::chart::bars("Brokers side by side", &about, &panels)
+    }
+}
+
+impl Plan {
+    /// Where it was, with what, and how often.
+    pub fn about(&self, command: &str) -> String {
+        let versions: Vec<String> = self
+            .brokers
+            .iter()
+            .filter_map(|who| self.programs.version(*who))
+            .collect();
+        let quick = if self.quick { " --quick" } else { "" };
+        let s = if self.repeats == 1 { "" } else { "s" };
+        format!(
+            "`cargo run --release --manifest-path benches/peers/Cargo.toml -- {command}{quick}`: {} repeat{s} of {} ms, interleaved, medians.\n{}; commit {}; {}.\n",
+            self.repeats,
+            self.run.as_millis(),
+            machine::machine(),
+            machine::commit(),
+            versions.join(", "),
+        )
+    }
+}
+
+fn paced(text: &mut String, lines: &[&Line]) {
+    *text += "| broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs | p99 / p50 | errors |\n|---|---:|---:|---:|---:|---:|---|\n";
+    for line in lines {
+        let name = line.who.name();
+        let _ = match &line.outcome {
+            Err(error) => writeln!(text, "| {name} | | | | | | failed: {error} |"),
+            Ok(Outcome { run, .. }) => writeln!(
+                text,
+                "| {name} | {} | {} | {:.0} | {:.0} | {:.1} | {} |",
+                grouped(run.rate),
+                micros(run.cpu),
+                run.p50,
+                run.p99,
+                run.p99 / run.p50.max(1.0),
+                errors(&line.outcome),
+            ),
+        };
+    }
+}
+
+fn memory(text: &mut String, lines: &[&Line]) {
+    *text += "| broker | resident before, MiB | bytes per idle connection, of 10,000 | errors |\n|---|---:|---:|---|\n";
+    for line in lines {
+        let name = line.who.name();
+        let _ = match &line.outcome {
+            Err(error) => writeln!(text, "| {name} | | | failed: {error} |"),
+            Ok(outcome) => writeln!(
+                text,
+                "| {name} | {:.1} | {:.0} | {} |",
+                outcome.before / 1024.0,
+                outcome.each,
+                errors(&line.outcome),
+            ),
+        };
+    }
+}
+
+fn errors(outcome: &Result<Outcome, String>) -> String {
+    let Ok(Outcome { run, .. }) = outcome else {
+        return String::new();
+    };
+    let some = [
+        (run.lost, "lost"),
+        (run.wrong, "wrong"),
+        (run.refused, "refused"),
+        (run.closed, "closed"),
+        (run.over, "over capacity"),
+    ];
+    let some: Vec<String> = some
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("**{count} {what}**"))
+        .collect();
+    some.join(", ")
+}
+
+/// 3.42, 13.9, 182.
+fn micros(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
+/// 93,900: three digits are as many as mean something.
+pub fn grouped(value: f64) -> String {
+    let scale = 10_f64.powf((value.max(1.0).log10().floor() - 2.0).max(0.0));
+    let digits = format!("{:.0}", (value / scale).round() * scale);
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{grouped, micros};
+
+    #[test]
+    fn numbers_have_the_digits_that_mean_something() {
+        assert_eq!(grouped(93_912.0), "93,900");
+        assert_eq!(grouped(1_234_567.0), "1,230,000");
+        assert_eq!(grouped(999.6), "1,000");
+        assert_eq!(grouped(87.4), "87");
+        assert_eq!(grouped(0.0), "0");
+        assert_eq!(micros(3.456), "3.46");
+        assert_eq!(micros(182.4), "182");
+    }
+}

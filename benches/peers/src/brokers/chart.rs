@@ -13,6 +13,8 @@ pub struct Panel {
 pub struct Bars {
     pub name: String,
     pub ours: bool,
+    /// No broker: may be longer than there is room, and is cut off then.
+    pub floor: bool,
     pub value: f64,
     pub label: String,
 }
@@ -27,7 +29,7 @@ pub struct Curve {
 const STYLE: &str = "<style>
 text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#57606a}
 .head{font-size:16px;font-weight:600;fill:#24292f}.title{font-weight:600;fill:#24292f}
-.line{stroke:#8c959f;stroke-opacity:.35}.ours{fill:#2f81f7}.theirs{fill:#8c959f}.band{fill:#2f81f7;fill-opacity:.13}
+.line{stroke:#8c959f;stroke-opacity:.35}.ours{fill:#2f81f7}.theirs{fill:#8c959f}.floor{fill:#8c959f;fill-opacity:.4}.band{fill:#2f81f7;fill-opacity:.13}
 .curve{fill:none;stroke:#2f81f7;stroke-width:2}.least{fill:none;stroke:#2f81f7;stroke-width:1;stroke-dasharray:4 3}
 @media (prefers-color-scheme:dark){text{fill:#9ea7b3}.head,.title{fill:#e6edf3}}
 </style>
@@ -59,7 +61,8 @@ pub fn bars(title: &str, about: &str, panels: &[Panel]) -> String {
 fn group(body: &mut String, panel: &Panel, x: f64, y: f64) -> f64 {
     text(body, x, y, "title", "start", &panel.title);
     text(body, x + 80.0, y, "", "start", &panel.subtitle);
-    let most = panel.bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
+    let brokers = panel.bars.iter().filter(|bar| !bar.floor);
+    let most = brokers.map(|bar| bar.value).fold(0.0, f64::max);
     let step = step(most);
     let scale = (WIDTH - NAMES - FIGURES) / most.max(1.0);
     let (top, height) = (y + 10.0, panel.bars.len() as f64 * BAR);
@@ -72,8 +75,12 @@ fn group(body: &mut String, panel: &Panel, x: f64, y: f64) -> f64 {
     }
     for (place, bar) in panel.bars.iter().enumerate() {
         let at = top + place as f64 * BAR;
-        let long = (bar.value * scale).max(1.0);
-        let class = if bar.ours { "ours" } else { "theirs" };
+        let long = (bar.value.min(most) * scale).max(1.0);
+        let class = match bar {
+            Bars { ours: true, .. } => "ours",
+            Bars { floor: true, .. } => "floor",
+            _ => "theirs",
+        };
         text(body, x + NAMES - 6.0, at + 13.0, "", "end", &bar.name);
         let _ = writeln!(
             body,
@@ -94,67 +101,61 @@ fn group(body: &mut String, panel: &Panel, x: f64, y: f64) -> f64 {
     height + 34.0
 }
 
-/// Curves over an axis of powers of ten, with all that was measured as dots, the median as a line,
-/// the least as a dashed one, and a band of 10 % above and below the first median.
-pub fn curves(title: &str, about: &str, unit: &str, curves: &[Curve]) -> String {
+/// Curves with all that was measured as dots, the median as a line, the least as a dashed one, and
+/// a band of 10 % above and below `base`. Places are as far from each other as their neighbours.
+pub fn curves(title: &str, about: &str, base: f64, curves: &[Curve]) -> String {
     let mut body = String::new();
     let tall = 250.0;
     for (place, curve) in curves.iter().enumerate() {
         let x = MARGIN + (place % 2) as f64 * (WIDTH + GAP);
         let y = TOP + (place / 2) as f64 * (tall + 60.0);
-        plot(&mut body, curve, unit, [x, y, tall]);
+        plot(&mut body, curve, base, [x, y, tall]);
     }
     let rows = curves.len().div_ceil(2) as f64;
     page(title, about, TOP + rows * (tall + 60.0), &body)
 }
 
-fn plot(body: &mut String, curve: &Curve, unit: &str, [x, y, tall]: [f64; 3]) {
+fn plot(body: &mut String, curve: &Curve, base: f64, [x, y, tall]: [f64; 3]) {
     text(body, x, y, "title", "start", &curve.title);
     let all = curve.points.iter().flat_map(|(_, values)| values);
-    let most = all.copied().fold(0.0, f64::max) * 1.15;
+    let most = all.copied().fold(base, f64::max) * 1.15;
     let (left, top, bottom) = (x + 46.0, y + 14.0, y + tall);
     let up = |value: f64| bottom - value / most.max(1e-9) * (bottom - top);
-    // Nothing has a place of its own, before one.
-    let decades = |value: f64| (value + 1.0).log10();
-    let last = curve.points.last().map_or(1.0, |(at, _)| decades(*at));
-    let right = |value: f64| left + 14.0 + decades(value) / last.max(1e-9) * (WIDTH - 80.0);
+    let gap = (WIDTH - 80.0) / (curve.points.len().max(2) - 1) as f64;
+    let right = |place: usize| left + 14.0 + place as f64 * gap;
     let (step, mut tick) = (step(most), 0.0);
     while tick <= most {
         line(body, [left, up(tick), x + WIDTH, up(tick)]);
         text(body, left - 6.0, up(tick) + 4.0, "", "end", &decimal(tick));
         tick += step;
     }
-    text(body, left, y + 14.0 - 2.0, "", "start", unit);
     let summary = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
         let median = values.get(values.len() / 2).copied().unwrap_or_default();
         (values.first().copied().unwrap_or_default(), median)
     };
-    if let Some((_, values)) = curve.points.first() {
-        let base = summary(values).1;
-        let _ = writeln!(
-            body,
-            r#"<rect class="band" x="{left:.1}" y="{:.1}" width="{:.1}" height="{:.1}"/>"#,
-            up(base * 1.1),
-            x + WIDTH - left,
-            up(base * 0.9) - up(base * 1.1),
-        );
-    }
+    let _ = writeln!(
+        body,
+        r#"<rect class="band" x="{left:.1}" y="{:.1}" width="{:.1}" height="{:.1}"/>"#,
+        up(base * 1.1),
+        x + WIDTH - left,
+        up(base * 0.9) - up(base * 1.1),
+    );
     let (mut median, mut least) = (String::new(), String::new());
-    for (at, values) in &curve.points {
+    for (place, (at, values)) in curve.points.iter().enumerate() {
         let (min, middle) = summary(values);
-        let _ = write!(median, "{:.1},{:.1} ", right(*at), up(middle));
-        let _ = write!(least, "{:.1},{:.1} ", right(*at), up(min));
+        let _ = write!(median, "{:.1},{:.1} ", right(place), up(middle));
+        let _ = write!(least, "{:.1},{:.1} ", right(place), up(min));
         for value in values {
             let _ = writeln!(
                 body,
                 r#"<circle class="theirs" cx="{:.1}" cy="{:.1}" r="2.5"/>"#,
-                right(*at),
+                right(place),
                 up(*value),
             );
         }
-        text(body, right(*at), bottom + 16.0, "", "middle", &short(*at));
+        text(body, right(place), bottom + 16.0, "", "middle", &short(*at));
     }
     let _ = writeln!(
         body,
@@ -257,6 +258,7 @@ mod tests {
             bars: vec![Bars {
                 name: "a & b".to_owned(),
                 ours: true,
+                floor: false,
                 value: 0.0,
                 label: "0".to_owned(),
             }],
@@ -272,7 +274,7 @@ mod tests {
             title: "nothing".to_owned(),
             points: Vec::new(),
         };
-        let page = curves("t", "", "µs", &[curve]);
+        let page = curves("t", "", 1.0, &[curve]);
         assert!(!page.contains("NaN") && !page.contains("inf"));
     }
 }

@@ -118,21 +118,22 @@ fn measure(plan: &Plan, idle: Idle) -> Result<Run, Failure> {
 }
 
 fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
-    let mut text = format!("# What is idle costs nothing, {}\n\n", machine::date());
+    let mut text = format!(
+        "# What a task costs beside what is idle, {}\n\n",
+        machine::date()
+    );
     text += &plan.about("idle");
     text += "\n![broker CPU per task beside what is idle](idle.svg)\n\n";
     text += "What is measured, and how to read it: [peers/README.md](../peers/README.md#idle).\n\n";
     text += "| beside | broker CPU µs/task, median | least | change of the median | of the least | net of what is used at rest | broker CPU at rest, % | errors |\n|---|---:|---:|---:|---:|---:|---:|---|\n";
+    // The first point of all axes is the same: nothing idle at all.
+    let firsts = all.iter().filter_map(|points| points.first());
+    let base: Vec<Run> = firsts.flat_map(|point| point.runs.clone()).collect();
+    let base = figures(&base);
     let mut drawn = Vec::new();
     for (axis, points) in AXES.iter().zip(all) {
-        let mut first = None;
         for point in points {
-            let cpus: Vec<f64> = point.runs.iter().map(|run| run.cpu).collect();
-            let least = cpus.iter().copied().fold(f64::INFINITY, f64::min);
-            // What beats cost would be used without tasks as well.
-            let net = median(point.runs.iter().map(net).collect());
-            let middle = median(cpus);
-            let (base, base_least, base_net) = *first.get_or_insert((middle, least, net));
+            let (middle, least, net) = figures(&point.runs);
             let change = |is: f64, was: f64| {
                 let percent = (is / was - 1.0) * 100.0;
                 let text = format!("{percent:+.1} %");
@@ -149,9 +150,9 @@ fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
                 "| {} {} | {middle:.2} | {least:.2} | {} | {} | {} | {rest:.1} | {} |",
                 super::report::grouped(point.count as f64),
                 axis.what,
-                change(middle, base),
-                change(least, base_least),
-                change(net, base_net),
+                change(middle, base.0),
+                change(least, base.1),
+                change(net, base.2),
                 if errors > 0 {
                     format!("**{errors}**")
                 } else {
@@ -160,7 +161,7 @@ fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
             );
         }
         drawn.push(Curve {
-            title: format!("beside {}", axis.what),
+            title: format!("beside {}: µs per task", axis.what),
             points: points
                 .iter()
                 .map(|point| {
@@ -172,7 +173,7 @@ fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
     }
     std::fs::create_dir_all(&plan.out)?;
     let about = format!(
-        "Broker CPU per task, {}, {}; solid: median, dashed: least of {}, band: 10 % either way.",
+        "Broker CPU per task, {}, {}; solid: median, dashed: least of {}; the band is 10 % above and below nothing idle.",
         machine::date(),
         machine::machine(),
         plan.repeats
@@ -182,10 +183,22 @@ fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
     std::fs::write(&table, text)?;
     std::fs::write(
         &chart,
-        curves("What is idle costs nothing", &about, "µs", &drawn),
+        curves(
+            "What a task costs beside what is idle",
+            &about,
+            base.0,
+            &drawn,
+        ),
     )?;
     eprintln!("written: {} and {}", table.display(), chart.display());
     Ok(())
+}
+
+/// CPU per task: median, least, and median without what beats cost, which is used without tasks too.
+fn figures(runs: &[Run]) -> (f64, f64, f64) {
+    let cpus: Vec<f64> = runs.iter().map(|run| run.cpu).collect();
+    let least = cpus.iter().copied().fold(f64::INFINITY, f64::min);
+    (median(cpus), least, median(runs.iter().map(net).collect()))
 }
 
 /// CPU per task without what the broker uses at rest.

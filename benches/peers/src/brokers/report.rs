@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::case::{Case, Kind};
 use super::chart::{Bars, Panel};
 use super::run::{Line, Outcome, Plan};
+use super::who::Who;
 use super::{machine, marks};
 use crate::Failure;
 
@@ -127,6 +128,7 @@ impl<'a> Report<'a> {
                 Some(Bars {
                     name: line.who.name().to_owned(),
                     ours: line.who.is_ours(),
+                    floor: line.who == Who::Relay,
                     value: run.rate,
                     label: format!("{}{note}", grouped(run.rate)),
                 })
@@ -138,7 +140,7 @@ impl<'a> Report<'a> {
             });
         }
         let about = format!(
-            "Tasks per second, {}, {}; broker on one processor, generator on another. Each case has its own axis.",
+            "Tasks per second, {}, {}; the broker on one processor, the load on another. Each case has its own axis.",
             self.when,
             machine::machine(),
         );

@@ -9,6 +9,8 @@ mod client;
 mod conn;
 mod histogram;
 mod job;
+mod pacer;
+mod shared;
 mod tally;
 mod tongue;
 mod zmtp;
@@ -32,6 +34,8 @@ use scale0::wire::SocketType;
 use crate::{Failure, child, keys};
 use client::{Client, STAMP};
 use conn::{BLOCK, Conn};
+use pacer::Pacer;
+use shared::Shared;
 use tally::Tally;
 use tongue::{Meaning, Role};
 
@@ -48,6 +52,8 @@ const BURST: usize = 64;
 const OFFERED: usize = 200;
 /// An idle client asks one thing first, so that the broker knows it.
 const IDLE: u16 = u16::MAX;
+/// Places of a client that asks by the clock: enough that it never has to wait for an answer.
+const PACED: u16 = 2000;
 
 struct Load {
     job: Job,
@@ -62,17 +68,6 @@ struct Load {
     shared: Shared,
     config: Option<Arc<Config>>,
     clock: Clock,
-}
-
-/// What a connection needs of the rest while it reads.
-struct Shared {
-    start: Instant,
-    now: Cell<u64>,
-    tally: Tally,
-    /// Ask again as soon as there is an answer.
-    again: bool,
-    ready: usize,
-    capacity: u32,
 }
 
 /// `peers load [--name value]...`: loads a broker, and says at the end what came of it. Without
@@ -290,6 +285,22 @@ impl Load {
         }
     }
 
+    /// Those who came last ask what is due by now.
+    fn ask_due(&mut self, pacer: &mut Pacer) {
+        let clients = usize::from(self.job.clients);
+        let first = self.conns.len() - clients;
+        while let Some(due) = pacer.due(self.shared.now.get()) {
+            let number = first + pacer.turn(clients);
+            let conn = &mut self.conns[number];
+            let client = conn.client.as_mut();
+            if !client.is_some_and(|client| client.ask(due, &mut conn.out)) {
+                return;
+            }
+            mark(conn, number, &mut self.dirty);
+            pacer.asked();
+        }
+    }
+
     fn outstanding(&self) -> usize {
         let clients = self.conns.iter().filter_map(|conn| conn.client.as_ref());
         clients.map(Client::asked).sum()
@@ -348,7 +359,7 @@ impl Load {
         let until = self.now() + time.as_nanos() as u64;
         while self.shared.now.get() < until {
             if self.job.pace > 0 {
-                pacer.ask(self.shared.now.get(), &mut self.conns, &mut self.dirty);
+                self.ask_due(pacer);
                 // Never asleep: a task that is due does not wait for a timer.
                 self.turn(None)?;
                 self.now();
@@ -444,110 +455,5 @@ fn mark(conn: &mut Conn, number: usize, dirty: &mut Vec<usize>) {
     if !conn.dirty {
         conn.dirty = true;
         dirty.push(number);
-    }
-}
-
-impl Shared {
-    fn look(&self) {
-        self.now.set(self.start.elapsed().as_nanos() as u64);
-    }
-
-    fn heard(&mut self, conn: &mut Conn, meaning: Meaning<'_>) {
-        let tally = &mut self.tally;
-        match meaning {
-            Meaning::Ready if !conn.ready => {
-                conn.ready = true;
-                self.ready += 1;
-                conn.out.extend_from_slice(&conn.hello);
-            }
-            Meaning::Task => {
-                conn.taken += 1;
-                tally.over += u64::from(conn.taken > self.capacity);
-            }
-            Meaning::Reply { id, body } => {
-                let Some(client) = &mut conn.client else {
-                    tally.wrong += 1;
-                    return;
-                };
-                match client.answered(id, body) {
-                    None => tally.wrong += 1,
-                    Some(since) => {
-                        let now = self.now.get();
-                        if tally.measuring {
-                            tally.done += 1;
-                            tally.latencies.add(now.saturating_sub(since));
-                        }
-                        if self.again {
-                            client.ask(now, &mut conn.out);
-                        }
-                    }
-                }
-            }
-            Meaning::Refused { id } => {
-                tally.refused += 1;
-                if let (Some(id), Some(client)) = (id, &mut conn.client)
-                    && client.refused(id).is_some()
-                    && self.again
-                {
-                    client.ask(self.now.get(), &mut conn.out);
-                }
-            }
-            Meaning::Stranger => {
-                tally.closed += 1;
-                conn.out.extend_from_slice(&conn.hello);
-            }
-            Meaning::Odd => tally.wrong += 1,
-            Meaning::Ready | Meaning::Nothing => {}
-        }
-    }
-}
-
-/// Places of a client that asks by the clock: enough that it never has to wait for an answer.
-const PACED: u16 = 2000;
-
-/// Asks when the time has come, whatever has been answered. Times are those at which a question
-/// was due: one that the generator was late with has waited.
-struct Pacer {
-    start: u64,
-    gap: f64,
-    asked: u64,
-    next: usize,
-}
-
-impl Pacer {
-    fn new(pace: u64, now: u64) -> Self {
-        Self {
-            start: now,
-            gap: 1e9 / pace.max(1) as f64,
-            asked: 0,
-            next: 0,
-        }
-    }
-
-    fn ask(&mut self, now: u64, conns: &mut [Conn], dirty: &mut Vec<usize>) {
-        let askers: usize = conns
-            .iter()
-            .rev()
-            .take_while(|conn| conn.client.is_some())
-            .count();
-        let first = conns.len() - askers;
-        loop {
-            let due = self.start + (self.asked as f64 * self.gap) as u64;
-            if due > now {
-                return;
-            }
-            let number = first + self.next % askers;
-            let conn = &mut conns[number];
-            let asked = conn
-                .client
-                .as_mut()
-                .is_some_and(|client| client.ask(due, &mut conn.out));
-            if !asked {
-                return;
-            }
-            mark(conn, number, dirty);
-            self.next += 1;
-            self.asked += 1;
-        }
     }
 }

@@ -89,14 +89,9 @@ fn group(body: &mut String, panel: &Panel, x: f64, y: f64) -> f64 {
             at + 2.0,
             BAR - 4.0,
         );
-        text(
-            body,
-            x + NAMES + long + 5.0,
-            at + 13.0,
-            "",
-            "start",
-            &bar.label,
-        );
+        let arrow = if bar.value > most { "→ " } else { "" };
+        let label = format!("{arrow}{}", bar.label);
+        text(body, x + NAMES + long + 5.0, at + 13.0, "", "start", &label);
     }
     height + 34.0
 }

@@ -60,6 +60,10 @@ pub fn pong(out: &mut Vec<u8>, command: &[u8]) {
     }
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives on the stack until it is looked at, which is at once"
+)]
 pub enum Unit<'a> {
     Message(Message<'a>),
     Command(&'a [u8]),
@@ -172,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_command_is_told_from_a_message() {
-        let Ok(Some((Unit::Command(body), _))) = next(&ready()).map(|unit| unit) else {
+        let wire = ready();
+        let Ok(Some((Unit::Command(body), _))) = next(&wire) else {
             panic!("no command");
         };
         assert!(body.starts_with(b"\x05READY"));

@@ -39,7 +39,48 @@ impl<'a> Report<'a> {
         std::fs::write(&table, text)?;
         std::fs::write(&chart, self.chart())?;
         eprintln!("written: {} and {}", table.display(), chart.display());
-        Ok(())
+        // The project's README shows what lies beside it, with the same date.
+        let readme = self.plan.out.join("../../README.md");
+        match std::fs::read_to_string(&readme) {
+            Ok(old) => match renewed(&old, &self.summary()) {
+                Some(new) => Ok(std::fs::write(&readme, new)?),
+                None => Ok(()),
+            },
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// One row for each case, one column for each broker, and where that was.
+    fn summary(&self) -> String {
+        let brokers = self
+            .plan
+            .brokers
+            .iter()
+            .filter(|who| **who != Who::Scale0Spin);
+        let brokers: Vec<Who> = brokers.copied().collect();
+        let names: Vec<&str> = brokers.iter().map(|who| who.name()).collect();
+        let mut text = format!(
+            "| tasks/s (broker CPU µs per task) | {} |\n|---|{}\n",
+            names.join(" | "),
+            "---:|".repeat(names.len()),
+        );
+        for case in self.cases().into_iter().filter(Case::flows) {
+            let _ = write!(text, "| **{}**: {} |", case.name, case.title());
+            for who in &brokers {
+                let mut lines = self.lines.iter();
+                let line = lines.find(|line| line.case == case && line.who == *who);
+                let run = line
+                    .and_then(|line| line.outcome.as_ref().ok())
+                    .map(|one| one.run);
+                let _ = match run {
+                    None => write!(text, " |"),
+                    Some(run) if run.errors() > 0 => write!(text, " with errors |"),
+                    Some(run) => write!(text, " {} ({}) |", grouped(run.rate), micros(run.cpu)),
+                };
+            }
+            text += "\n";
+        }
+        format!("{text}\n{}: {}", self.when, self.plan.about("brokers"))
     }
 
     fn cases(&self) -> Vec<Case> {
@@ -169,6 +210,16 @@ impl Plan {
     }
 }
 
+const BEGIN: &str = "<!-- `peers brokers` writes what follows -->\n";
+const END: &str = "<!-- as far as here -->\n";
+
+/// The page with what is between the two lines replaced.
+fn renewed(page: &str, summary: &str) -> Option<String> {
+    let (head, rest) = page.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}\n{summary}\n{END}{tail}"))
+}
+
 fn paced(text: &mut String, lines: &[&Line]) {
     *text += "| broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs | p99 / p50 | errors |\n|---|---:|---:|---:|---:|---:|---|\n";
     for line in lines {
@@ -250,7 +301,16 @@ pub fn grouped(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{grouped, micros};
+    use super::{BEGIN, END, grouped, micros, renewed};
+
+    #[test]
+    fn only_what_is_between_the_lines_is_replaced() {
+        let page = format!("a\n{BEGIN}old\n{END}b\n");
+        let once = renewed(&page, "new\n").unwrap();
+        assert_eq!(once, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
+        assert_eq!(renewed(&once, "new\n").unwrap(), once);
+        assert_eq!(renewed("a\n", "new"), None);
+    }
 
     #[test]
     fn numbers_have_the_digits_that_mean_something() {

@@ -171,27 +171,14 @@ fn write(plan: &Plan, all: &[Vec<Point>]) -> Result<(), Failure> {
                 .collect(),
         });
     }
-    std::fs::create_dir_all(&plan.out)?;
     let about = format!(
         "Broker CPU per task, {}, {}; solid: median, dashed: least of {}; the band is 10 % above and below nothing idle.",
         machine::date(),
         machine::machine(),
         plan.repeats
     );
-    let (table, chart) = (plan.out.join("idle.md"), plan.out.join("idle.svg"));
-    print!("{text}");
-    std::fs::write(&table, text)?;
-    std::fs::write(
-        &chart,
-        curves(
-            "What a task costs beside what is idle",
-            &about,
-            base.0,
-            &drawn,
-        ),
-    )?;
-    eprintln!("written: {} and {}", table.display(), chart.display());
-    Ok(())
+    let title = "What a task costs beside what is idle";
+    plan.write("idle", &text, &curves(title, &about, base.0, &drawn))
 }
 
 /// CPU per task: median, least, and median without what beats cost, which is used without tasks too.

@@ -27,26 +27,17 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// `brokers.md` and `brokers.svg`.
+    /// `brokers.md` and `brokers.svg`; the project's README shows them, with the same date.
     pub fn write(&self) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.plan.out)?;
-        let (table, chart) = (
-            self.plan.out.join("brokers.md"),
-            self.plan.out.join("brokers.svg"),
-        );
-        let text = self.table();
-        print!("{text}");
-        std::fs::write(&table, text)?;
-        std::fs::write(&chart, self.chart())?;
-        eprintln!("written: {} and {}", table.display(), chart.display());
-        // The project's README shows what lies beside it, with the same date.
-        let readme = self.plan.out.join("../../README.md");
-        match std::fs::read_to_string(&readme) {
-            Ok(old) => match renewed(&old, &self.summary()) {
-                Some(new) => Ok(std::fs::write(&readme, new)?),
-                None => Ok(()),
-            },
-            Err(_) => Ok(()),
+        self.plan.write("brokers", &self.table(), &self.chart())?;
+        let Some(out) = &self.plan.out else {
+            return Ok(());
+        };
+        let readme = out.join("../../README.md");
+        let old = std::fs::read_to_string(&readme).unwrap_or_default();
+        match renewed(&old, &self.summary()) {
+            Some(new) => Ok(std::fs::write(&readme, new)?),
+            None => Ok(()),
         }
     }
 

@@ -19,7 +19,8 @@ pub struct Plan {
     pub repeats: usize,
     pub warm: Duration,
     pub run: Duration,
-    pub out: PathBuf,
+    /// Where to write; a part of all, unless asked to, is only printed.
+    pub out: Option<PathBuf>,
     pub quick: bool,
 }
 
@@ -56,7 +57,7 @@ pub fn brokers(words: &[String]) -> Result<(), Failure> {
 impl Plan {
     pub fn parse(words: &[String], all: &[Who]) -> Result<Self, Failure> {
         let (mut quick, mut repeats, mut scale0) = (false, None, None);
-        let mut out = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../results");
+        let mut out = None;
         let (mut wanted, mut names) = (Vec::new(), Vec::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -65,11 +66,14 @@ impl Plan {
                 "--quick" => quick = true,
                 "--reps" => repeats = Some(value()?.parse()?),
                 "--scale0" => scale0 = Some(value()?.into()),
-                "--out" => out = value()?.into(),
+                "--out" => out = Some(value()?.into()),
                 "--case" => names.push(value()?),
                 "--broker" => wanted.push(value()?),
                 _ => return Err(format!("no option {word}").into()),
             }
+        }
+        if names.is_empty() && wanted.is_empty() && out.is_none() {
+            out = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../results"));
         }
         let mut brokers = all.to_vec();
         if !wanted.is_empty() {
@@ -163,6 +167,19 @@ impl Plan {
             run,
             ..Outcome::default()
         })
+    }
+
+    /// Prints the table, and writes it and the chart where they belong.
+    pub fn write(&self, name: &str, table: &str, chart: &str) -> Result<(), Failure> {
+        print!("{table}");
+        let Some(out) = &self.out else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(out)?;
+        std::fs::write(out.join(name).with_extension("md"), table)?;
+        std::fs::write(out.join(name).with_extension("svg"), chart)?;
+        eprintln!("written: {name}.md and {name}.svg in {}", out.display());
+        Ok(())
     }
 
     /// Runs one load to its end.

@@ -10,6 +10,8 @@ use crate::{Failure, keys};
 pub struct Programs {
     pub peers: PathBuf,
     pub scale0: PathBuf,
+    /// It was built from here just now.
+    pub built: bool,
     /// Ours knows `--spin`.
     pub spins: bool,
     pub proxy: Option<PathBuf>,
@@ -41,6 +43,7 @@ impl Programs {
     pub fn find(scale0: Option<PathBuf>, wanted: &[Who]) -> Result<Self, Failure> {
         let peers = std::env::current_exe()?;
         let wants = |who: Who| wanted.contains(&who);
+        let built = scale0.is_none();
         let scale0 = match scale0 {
             Some(path) => path,
             None => build()?,
@@ -49,6 +52,7 @@ impl Programs {
         let mut found = Self {
             spins: wants(Who::Scale0Spin) && spins(&scale0),
             scale0,
+            built,
             proxy: None,
             nats: None,
             gearmand: None,

@@ -188,14 +188,17 @@ impl Plan {
             .iter()
             .filter_map(|who| self.programs.version(*who))
             .collect();
+        let commit = match self.programs.built {
+            true => format!("commit {}", machine::commit()),
+            false => "a scale0 that was built elsewhere".to_owned(),
+        };
         let quick = if self.quick { " --quick" } else { "" };
         let s = if self.repeats == 1 { "" } else { "s" };
         format!(
-            "`cargo run --release --manifest-path benches/peers/Cargo.toml -- {command}{quick}`: {} repeat{s} of {} ms, interleaved, medians.\n{}; commit {}; {}.\n",
+            "`cargo run --release --manifest-path benches/peers/Cargo.toml -- {command}{quick}`: {} repeat{s} of {} ms, interleaved, medians.\n{}; {commit}; {}.\n",
             self.repeats,
             self.run.as_millis(),
             machine::machine(),
-            machine::commit(),
             versions.join(", "),
         )
     }

@@ -1,5 +1,5 @@
-//! Charts as SVG, drawn by hand. Colours are of a middle brightness, and what is text or line
-//! follows the reader's choice of light or dark.
+//! Charts as SVG, drawn by hand. Colours are of a middle brightness, for light and dark pages alike;
+//! text is clearer where it is known which of them the reader has chosen.
 
 use std::fmt::Write as _;
 
@@ -27,10 +27,11 @@ pub struct Curve {
 }
 
 const STYLE: &str = "<style>
-text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#57606a}
-.head{font-size:16px;font-weight:600;fill:#24292f}.title{font-weight:600;fill:#24292f}
+text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#768390}
+.head{font-size:16px;font-weight:600}.title{font-weight:600}
 .line{stroke:#8c959f;stroke-opacity:.35}.ours{fill:#2f81f7}.theirs{fill:#8c959f}.floor{fill:#8c959f;fill-opacity:.4}.band{fill:#2f81f7;fill-opacity:.13}
 .curve{fill:none;stroke:#2f81f7;stroke-width:2}.least{fill:none;stroke:#2f81f7;stroke-width:1;stroke-dasharray:4 3}
+@media (prefers-color-scheme:light){text{fill:#57606a}.head,.title{fill:#24292f}}
 @media (prefers-color-scheme:dark){text{fill:#9ea7b3}.head,.title{fill:#e6edf3}}
 </style>
 ";

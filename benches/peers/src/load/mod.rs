@@ -330,7 +330,8 @@ impl Load {
             // As long as it takes until every worker has beaten once.
             let (before, time) = (child::cpu(broker), PROMISE);
             self.for_a_while(time)?;
-            rest = (child::cpu(broker) - before).as_secs_f64() / time.as_secs_f64() * 100.0;
+            rest = child::cpu(broker).saturating_sub(before).as_secs_f64() / time.as_secs_f64()
+                * 100.0;
         }
         let own = std::process::id();
         let (warm, run) = (self.job.warm, self.job.run);
@@ -347,6 +348,9 @@ impl Load {
         self.shared.tally.measuring = false;
         let after = [child::cpu(broker), child::cpu(own)];
         let took = Duration::from_nanos(self.now() - began);
+        if after[0] < before[0] {
+            return Err("the broker has ended".into());
+        }
         self.shared.again = false;
         self.until_answered(Duration::from_secs(2))?;
         let used = [after[0] - before[0], after[1] - before[1]];

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn only_the_last_part_has_no_more() {
         let message = Message::new(["a", "b"]);
-        assert_eq!(&message.wire()[..], [1, 1, b'a', 0, 1, b'b']);
+        assert_eq!(message.wire(), [1, 1, b'a', 0, 1, b'b']);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use scale0::{Client, Task, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use support::{Broker, Tongue, cpu};
+use support::Broker;
 
 const SERVICES: usize = 8;
 const OUTSTANDING: usize = 32;
@@ -53,7 +53,7 @@ fn main() {
     for (name, load) in LOADS {
         let mut alone = None;
         for threads in [1, 2, 4] {
-            let broker = Broker::scale0_with(Tongue::Scale0, &["--threads", &threads.to_string()]);
+            let broker = Broker::start_with(&["--threads", &threads.to_string()]);
             let mut runs: Vec<(f64, f64)> = (0..REPEATS).map(|_| measure(&broker, load)).collect();
             runs.sort_by(|a, b| a.1.total_cmp(&b.1));
             let (rate, cost) = runs[REPEATS / 2];
@@ -81,13 +81,13 @@ fn measure(broker: &Broker, load: Load) -> (f64, f64) {
             Load::AllOfAll => Dialect::Scale0,
         };
         for n in 0..SERVICES {
-            let mut worker = Worker::builder(&broker.workers.to_string())
+            let mut worker = Worker::builder(&broker.endpoint.to_string())
                 .unwrap()
                 .dialect(dialect);
             if dialect == Dialect::Scale0 {
                 worker = worker.capacity(32);
             }
-            let client = Client::builder(&broker.clients.to_string()).unwrap();
+            let client = Client::builder(&broker.endpoint.to_string()).unwrap();
             let client = client.dialect(dialect).build().unwrap();
             for k in 0..SERVICES {
                 if k == n || load == Load::AllOfAll {
@@ -126,6 +126,16 @@ fn measure(broker: &Broker, load: Load) -> (f64, f64) {
         while all.join_next().await.is_some() {}
         (tasks / took.as_secs_f64(), used.as_secs_f64() * 1e6 / tasks)
     })
+}
+
+/// CPU time that a process has used, all threads together.
+fn cpu(pid: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
 fn service(n: usize) -> String {

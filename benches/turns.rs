@@ -15,7 +15,6 @@
     clippy::disallowed_methods
 )]
 
-#[allow(dead_code, reason = "each benchmark needs a part of it")]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use scale0::{Client, Task, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use support::{Broker, Tongue, pin};
+use support::{Broker, pin};
 
 /// The other client: tasks that it keeps outstanding, and their size in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +62,7 @@ const CALLS: usize = 1500;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() {
-    let broker = Broker::scale0(Tongue::Scale0);
+    let broker = Broker::start();
     pin(0, &[1]);
     pin(broker.process.id(), &[0]);
     println!("| beside | p50 µs | p99 µs | of p99 alone |");
@@ -92,7 +91,7 @@ fn measure(broker: &Broker, flood: Flood) -> Option<(Duration, Duration)> {
     // In a thread of its own: the operating system shares the processor out fairly, and what is
     // measured is the broker's doing.
     let flooding = std::thread::spawn({
-        let endpoint = broker.clients.to_string();
+        let endpoint = broker.endpoint.to_string();
         let stop = stop.clone();
         move || runtime().block_on(stop.run_until_cancelled(pour(&endpoint, flood)))
     });
@@ -106,7 +105,7 @@ fn measure(broker: &Broker, flood: Flood) -> Option<(Duration, Duration)> {
 async fn ask(broker: &Broker, stop: &CancellationToken) -> Option<(Duration, Duration)> {
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let worker = Worker::builder(&broker.workers.to_string())
+        let worker = Worker::builder(&broker.endpoint.to_string())
             .unwrap()
             .capacity(1)
             .service("work", async |task: Task| {
@@ -116,7 +115,7 @@ async fn ask(broker: &Broker, stop: &CancellationToken) -> Option<(Duration, Dur
         let worker = worker.build().unwrap();
         workers.spawn(worker.run(stop.clone().cancelled_owned()));
     }
-    let client = Client::connect(&broker.clients.to_string()).unwrap();
+    let client = Client::connect(&broker.endpoint.to_string()).unwrap();
     let mut took = Vec::with_capacity(CALLS);
     for call in 0..WARM + CALLS {
         let began = Instant::now();

@@ -170,7 +170,7 @@ fn expected(vector: &Vector) -> Vec<String> {
             lines.push("hears command".to_owned());
         } else if let Some(parts) = line.strip_prefix("hears message ") {
             let message = Message::new(parts.split(' ').map(hex));
-            lines.push(format!("hears message {:02x?}", &message.wire()[..]));
+            lines.push(format!("hears message {:02x?}", message.wire()));
         } else {
             lines.push(line.clone());
         }
@@ -216,7 +216,7 @@ fn feed(session: &mut Session, mut bytes: &[u8], lines: &mut Vec<String>) -> boo
                 "hears command".to_owned()
             }
             Ok(Some(Heard::Message(message))) => {
-                format!("hears message {:02x?}", &message.wire()[..])
+                format!("hears message {:02x?}", message.wire())
             }
             Ok(Some(Heard::Open(peer))) => {
                 let Metadata {

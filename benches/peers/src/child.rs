@@ -1,6 +1,7 @@
 //! One end as a process: started, listened to, looked at from outside, and always ended.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -40,6 +41,15 @@ pub fn settle(cpu: usize) -> Result<(), Failure> {
         },
     )?;
     Ok(())
+}
+
+/// `peers on PROCESSOR PROGRAM [WORD]...`: settles there and becomes the program.
+pub fn become_other(words: &[String]) -> Result<(), Failure> {
+    let [cpu, program, rest @ ..] = words else {
+        return Err("a processor and a program are needed".into());
+    };
+    settle(cpu.parse()?)?;
+    Err(Command::new(program).args(rest).exec().into())
 }
 
 pub struct Child {
@@ -85,7 +95,12 @@ impl Child {
         }
     }
 
-    fn complaint(&mut self, word: &str) -> String {
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Ends it, and returns the last thing it said about what went wrong.
+    pub fn complaint(&mut self, word: &str) -> String {
         let _ = self.process.kill();
         let mut text = String::new();
         if let Some(mut stderr) = self.process.stderr.take() {
@@ -93,6 +108,7 @@ impl Child {
         }
         match text.lines().last() {
             Some(line) => line.to_owned(),
+            None if word.is_empty() => "it says nothing".to_owned(),
             None => format!("no `{word}` in time"),
         }
     }
@@ -106,27 +122,45 @@ impl Child {
 
     /// CPU time used so far, all threads together.
     pub fn cpu(&self) -> Duration {
-        let tasks = format!("/proc/{}/task", self.process.id());
-        let nanos = std::fs::read_dir(tasks)
-            .into_iter()
-            .flatten()
-            .filter_map(|task| {
-                let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-                text.split(' ').next()?.parse::<u64>().ok()
-            });
-        Duration::from_nanos(nanos.sum())
+        cpu(self.process.id())
     }
 
     /// Resident memory that no file backs, in bytes.
     pub fn memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let text = std::fs::read_to_string(status).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-            .unwrap_or(0)
-            * 1024
+        memory(self.process.id(), "RssAnon:")
     }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// CPU time that a process has used so far, all threads together.
+pub fn cpu(process: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let nanos = tasks.into_iter().flatten().filter_map(|task| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// Resident memory of a process, in bytes: `RssAnon:` or `VmRSS:`.
+pub fn memory(process: u32, kind: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix(kind))
+        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+/// A line for the runner.
+pub fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The runner is gone: then so are we, by the parent-death signal.
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
 }
 
 fn read(stdout: ChildStdout) -> Receiver<String> {

@@ -1,64 +1,36 @@
-//! Socket patterns side by side: scale0, libzmq and the pure-Rust peers in one run.
+//! Side by side with others, each in a process of its own: sockets, and whole brokers.
 //!
-//! `peers run` measures; `peers ROLE IMPL` is one end of a measurement, in a process of its own.
-//! See README.md for the method and how to read the table.
+//! See README.md for the methods and how to read the tables.
 
-mod case;
+mod brokers;
 mod child;
-mod job;
 mod keys;
-mod knock;
-mod meter;
-mod omq;
-mod ours;
-mod raw;
-mod run;
-mod rzmq_rs;
-mod session;
-mod zeromq_rs;
-
-use job::Job;
+mod load;
+mod sockets;
 
 type Failure = Box<dyn std::error::Error>;
 
+const USAGE: &str = "usage: peers brokers [--quick] [--reps N] [--case NAME]... [--broker NAME]... [--scale0 PATH] [--out DIR]
+       peers idle [--quick] [--reps N] [--scale0 PATH] [--out DIR]
+       peers sockets [--quick] [--reps N] [--impl NAME]... [CASE]...
+       peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--curve 1] [--warm MS] [--run MS]";
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let rest = words.get(1..).unwrap_or_default();
     let result = match words.first().map(String::as_str) {
-        Some("run") => run::run(&words[1..]),
-        Some(_) => Job::parse(&words).and_then(|job| role(&job)),
-        None => Err("usage: peers run [--quick] [--reps N] [--impl NAME]... [CASE]...\n       peers ROLE IMPL [--cpu N] [--port N] [--size N] [--count N] [--window N] [--curve 1] [--warm MS] [--run MS]".into()),
+        Some("sockets" | "run") => sockets::run(rest),
+        Some("brokers") => brokers::brokers(rest),
+        Some("idle") => brokers::idle(rest),
+        // Parts of a measurement, in processes of their own.
+        Some("load") => load::play(rest),
+        Some("relay") => brokers::relay(rest),
+        Some("on") => child::become_other(rest),
+        Some(_) => sockets::Job::parse(&words).and_then(|job| sockets::role(&job)),
+        None => Err(USAGE.into()),
     };
     if let Err(error) = result {
         eprintln!("peers {}: {error}", words.join(" "));
         std::process::exit(1);
-    }
-}
-
-/// Plays one end until the runner ends it, or until it has measured.
-fn role(job: &Job) -> Result<(), Failure> {
-    child::settle(job.cpu)?;
-    if job.implementation == "raw" {
-        return raw::play(job);
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let play = async {
-        if job.role == "knock" {
-            return knock::play(job).await;
-        }
-        match job.implementation.as_str() {
-            "scale0" => ours::play(job).await,
-            "omq" => omq::play(job).await,
-            "rzmq" => rzmq_rs::play(job).await,
-            "session" => session::play(job).await,
-            "zeromq" => zeromq_rs::play(job).await,
-            other => Err(format!("no implementation {other}").into()),
-        }
-    };
-    // Subscribers and who knocks are many in one process, as local tasks.
-    match job.role.as_str() {
-        "sub" | "knock" => tokio::task::LocalSet::new().block_on(&runtime, play),
-        _ => runtime.block_on(play),
     }
 }

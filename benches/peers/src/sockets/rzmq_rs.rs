@@ -10,8 +10,9 @@ use rzmq::socket::options::{
 use rzmq::{Context, Msg, Socket, SocketType};
 
 use crate::Failure;
-use crate::job::Job;
-use crate::meter::{Crowd, Meter, Trips, say};
+use crate::child::say;
+use crate::sockets::job::Job;
+use crate::sockets::meter::{Crowd, Meter, Trips};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
     let context = Context::new()?;

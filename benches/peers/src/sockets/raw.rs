@@ -10,8 +10,9 @@ use std::time::Duration;
 use rustix::event::epoll;
 
 use crate::Failure;
-use crate::job::Job;
-use crate::meter::{Crowd, Meter, say};
+use crate::child::say;
+use crate::sockets::job::Job;
+use crate::sockets::meter::{Crowd, Meter};
 
 pub fn play(job: &Job) -> Result<(), Failure> {
     match job.role.as_str() {

@@ -1,28 +1,31 @@
-//! The crate `omq-tokio`: sockets driven by the caller's runtime, which on one processor is faster
-//! in every case than its own I/O threads.
+//! scale0's own sockets.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use omq_tokio::{CurveKeypair, CurvePublicKey, CurveSecretKey, Message, OnMute, Options, Socket, SocketType};
+use scale0::auth::Authorized;
+use scale0::socket::{Options, Socket};
+use scale0::wire::{Message, SocketType};
 
 use crate::Failure;
-use crate::job::Job;
+use crate::child::say;
 use crate::keys;
-use crate::meter::{Crowd, Meter, Trips, say};
+use crate::sockets::job::Job;
+use crate::sockets::meter::{Crowd, Meter, Trips};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
     let payload = job.payload();
-    let fresh = || Message::from_slice(&payload);
+    let fresh = || Message::single(&payload);
     match job.role.as_str() {
         "push" => {
-            let socket = connected(SocketType::Push, job).await?;
+            let socket = connected(SocketType::Push, job)?;
             loop {
                 socket.send(fresh()).await?;
             }
         }
         "pull" => {
-            let socket = bound(SocketType::Pull, job, Options::default()).await?;
+            let socket = bound(SocketType::Pull, job, &[]).await?;
             let mut meter = Meter::new(job);
             loop {
                 socket.recv().await?;
@@ -30,11 +33,10 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         role @ ("pub" | "pubwait") => {
-            let mut options = Options::default();
-            if role == "pubwait" {
-                options.xpub_nodrop = true;
-                options = options.on_mute(OnMute::Block);
-            }
+            let options: &[_] = match role {
+                "pub" => &[],
+                _ => &[("xpub_nodrop", "1")],
+            };
             let socket = bound(SocketType::Pub, job, options).await?;
             loop {
                 for _ in 0..job.burst() {
@@ -46,8 +48,8 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
         "sub" => {
             let crowd = Rc::new(RefCell::new(Crowd::new(job)));
             for _ in 0..job.count {
-                let socket = connected(SocketType::Sub, job).await?;
-                socket.subscribe("").await?;
+                let socket = connected(SocketType::Sub, job)?;
+                socket.subscribe("")?;
                 let (crowd, mut new) = (Rc::clone(&crowd), true);
                 tokio::task::spawn_local(async move {
                     while socket.recv().await.is_ok() {
@@ -58,7 +60,7 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             std::future::pending().await
         }
         "req" => {
-            let socket = connected(SocketType::Req, job).await?;
+            let socket = connected(SocketType::Req, job)?;
             let mut trips = Trips::new(job);
             loop {
                 trips.asked();
@@ -68,14 +70,14 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "rep" => {
-            let socket = bound(SocketType::Rep, job, Options::default()).await?;
+            let socket = bound(SocketType::Rep, job, &[]).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
             }
         }
         "dealer" => {
-            let socket = connected(SocketType::Dealer, job).await?;
+            let socket = connected(SocketType::Dealer, job)?;
             let mut trips = Trips::new(job);
             for _ in 0..job.window {
                 trips.asked();
@@ -89,21 +91,26 @@ pub async fn play(job: &Job) -> Result<(), Failure> {
             }
         }
         "router" => {
-            let socket = bound(SocketType::Router, job, Options::default()).await?;
+            let socket = bound(SocketType::Router, job, &[]).await?;
             loop {
                 let message = socket.recv().await?;
                 socket.send(message).await?;
             }
         }
-        role => Err(format!("omq plays no {role}").into()),
+        role => Err(format!("scale0 plays no {role}").into()),
     }
 }
 
-async fn bound(kind: SocketType, job: &Job, mut options: Options) -> Result<Socket, Failure> {
+async fn bound(kind: SocketType, job: &Job, changes: &[(&str, &str)]) -> Result<Socket, Failure> {
+    let mut options = Options::default();
     if job.curve {
-        options = options.curve_server(pair(keys::SERVER_SECRET)?);
+        options.security = keys::server()?;
+        options.authenticator = Some(Arc::new(Authorized::any()));
     }
-    let socket = Socket::new(kind, options);
+    for (name, value) in changes {
+        options.set(name, value)?;
+    }
+    let socket = Socket::with(kind, options);
     let endpoint = socket.bind("tcp://127.0.0.1:0").await?.to_string();
     say(&format!(
         "ready {}",
@@ -112,19 +119,12 @@ async fn bound(kind: SocketType, job: &Job, mut options: Options) -> Result<Sock
     Ok(socket)
 }
 
-async fn connected(kind: SocketType, job: &Job) -> Result<Socket, Failure> {
+fn connected(kind: SocketType, job: &Job) -> Result<Socket, Failure> {
     let mut options = Options::default();
     if job.curve {
-        let server = CurvePublicKey::from_z85(keys::SERVER)?;
-        options = options.curve_client(pair(keys::CLIENT_SECRET)?, server);
+        options.security = keys::client()?;
     }
-    let socket = Socket::new(kind, options);
-    socket.connect(job.endpoint().as_str()).await?;
+    let socket = Socket::with(kind, options);
+    socket.connect(job.endpoint().as_str())?;
     Ok(socket)
-}
-
-fn pair(secret: &str) -> Result<CurveKeypair, Failure> {
-    let secret = CurveSecretKey::from_z85(secret)?;
-    let public = secret.derive_public();
-    Ok(CurveKeypair { public, secret })
 }

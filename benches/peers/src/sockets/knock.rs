@@ -10,9 +10,9 @@ use scale0::session::Config;
 use scale0::wire::{Endpoint, SocketType};
 
 use crate::Failure;
-use crate::job::Job;
 use crate::keys;
-use crate::meter::Meter;
+use crate::sockets::job::Job;
+use crate::sockets::meter::Meter;
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
     let endpoint: Endpoint = job.endpoint().parse()?;

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Failure;
-use crate::case::{Case, Shape};
 use crate::child::Child;
+use crate::sockets::case::{Case, Shape};
 
 /// Ours first; then who it is compared with.
 const ALL: [&str; 5] = [OURS, "libzmq", "omq", "rzmq", "zeromq"];

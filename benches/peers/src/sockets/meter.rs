@@ -1,10 +1,10 @@
 //! Counts what arrives, and tells the runner when counting begins and ends.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::job::Job;
+use crate::child::say;
+use crate::sockets::job::Job;
 
 /// Lives in the receiving end. Ends its process when the measurement is over.
 pub struct Meter {
@@ -92,14 +92,6 @@ impl Meter {
             Phase::Warm | Phase::Measured => {}
         }
     }
-}
-
-/// A line for the runner.
-pub fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // The runner is gone: then so are we, by the parent-death signal.
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
 }
 
 /// Counts only once every one of many receivers has got something.

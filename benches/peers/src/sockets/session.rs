@@ -14,8 +14,9 @@ use scale0::wire::{Endpoint, Message, Piece, SocketType};
 use tokio::io::ReadBuf;
 
 use crate::Failure;
-use crate::job::Job;
-use crate::meter::{Crowd, Meter, Trips, say};
+use crate::child::say;
+use crate::sockets::job::Job;
+use crate::sockets::meter::{Crowd, Meter, Trips};
 
 pub async fn play(job: &Job) -> Result<(), Failure> {
     let payload = job.payload();

@@ -70,6 +70,8 @@ pub(crate) const SERVICES: [&str; 8] = [
     "mail",
     "a.rather.long.name.of.a.service",
 ];
+/// What operators say something about.
+const SET: [&str; 3] = ["echo", "image.cut", ">"];
 const OTHERS: [&str; 5] = ["image.*", "echo@1", ">", "*.read", "image.cut@2"];
 
 impl Plan {
@@ -207,7 +209,7 @@ fn script(
             56..64 => What::Cut(client),
             64..72 => What::Clog(worker, dice.between(1, 400)),
             72..85 => What::Info(client),
-            85..90 => What::Set(client, dice.pick(&["echo", "image.cut", ">"])),
+            85..90 => What::Set(client, *dice.pick(&SET)),
             90..93 => What::Signal,
             _ => {
                 let later = Duration::from_micros(dice.below(300_000));

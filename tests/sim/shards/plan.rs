@@ -209,7 +209,10 @@ fn script(
             56..64 => What::Cut(client),
             64..72 => What::Clog(worker, dice.between(1, 400)),
             72..85 => What::Info(client),
-            85..90 => What::Set(client, dice.pick(&SET)),
+            85..90 => {
+                let service: &&str = dice.pick(&SET);
+                What::Set(client, service)
+            }
             90..93 => What::Signal,
             _ => {
                 let later = Duration::from_micros(dice.below(300_000));

@@ -79,8 +79,8 @@ struct World<'a> {
     books: Books,
     serial: u64,
     generation: u32,
-    /// Questions that begin a drain, with their time, or call it off.
-    undrains: BTreeMap<u64, Option<Time>>,
+    /// Questions that begin a drain (true) or call it off, with their time.
+    undrains: BTreeMap<u64, (bool, Time)>,
     called_off: Time,
     signalled: Option<Time>,
     drained: Vec<bool>,
@@ -594,14 +594,14 @@ impl<'a> World<'a> {
             Meant::Drain(serial) => {
                 books.asked(now, *serial, conn, "s0.drain", NO_WAY);
                 books.asked_to_drain = Some(now);
-                self.undrains.insert(*serial, Some(now));
+                self.undrains.insert(*serial, (true, now));
             }
             Meant::Undrain(serial) => {
                 books.asked(now, *serial, conn, "s0.undrain", NO_WAY);
                 // It may have its effect long before its answer is here.
                 books.drained = None;
                 self.called_off = now;
-                self.undrains.insert(*serial, None);
+                self.undrains.insert(*serial, (false, now));
             }
             Meant::Other => {}
         }
@@ -745,10 +745,14 @@ impl<'a> World<'a> {
         };
         let now = self.now;
         match self.undrains.remove(&serial) {
-            Some(Some(asked)) if error.is_none() && self.called_off < asked => {
+            Some((true, asked)) if error.is_none() && self.called_off < asked => {
                 self.books.drained = Some(now);
             }
-            Some(None) if error.is_none() => self.books.called_off = Some(now),
+            // Somebody may have asked for another drain since.
+            Some((false, asked)) if error.is_none() => {
+                let again = self.books.asked_to_drain.is_some_and(|at| at >= asked);
+                self.books.called_off = (!again).then_some(now);
+            }
             _ => {}
         }
         if self.conns[conn].gone {

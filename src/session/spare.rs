@@ -58,10 +58,16 @@ pub(super) fn grow(buffer: &mut Vec<u8>, left: usize) {
     give_large(std::mem::replace(buffer, larger));
 }
 
-/// The buffer's bytes as a value. A large one comes back when that value is dropped.
+/// The buffer's bytes as a value. A large one comes back when that value is dropped; one that is
+/// not half full at once, for a value counts as what it holds, not as what it keeps others from.
 pub(super) fn lend(buffer: Vec<u8>) -> Bytes {
     if buffer.capacity() < LEAST {
         return Bytes::from(buffer.into_boxed_slice());
+    }
+    if buffer.len() < buffer.capacity() / 2 {
+        let copy = Bytes::copy_from_slice(&buffer);
+        give_large(buffer);
+        return copy;
     }
     Bytes::from_owner(Lent(buffer))
 }
@@ -126,10 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn a_few_bytes_do_not_keep_a_large_buffer() {
+        let mut buffer = Vec::with_capacity(LEAST);
+        buffer.extend_from_slice(b"few");
+        let place = buffer.as_ptr();
+        let lent = lend(buffer);
+        assert_eq!(lent, "few");
+        assert_ne!(lent.as_ptr(), place);
+    }
+
+    #[test]
     fn a_large_buffer_is_used_again_and_a_small_one_is_not_kept() {
         // A size that no other test uses.
         let mut buffer = take_large((3 << 20) + 7);
-        buffer.extend_from_slice(b"x");
+        buffer.resize(2 << 20, b'x');
         let place = buffer.as_ptr();
         let lent = lend(buffer);
         let part = lent.slice(..1);

@@ -53,4 +53,4 @@ impl Asked {
 }
 
 /// Room that a client without tasks keeps.
-const KEEP: usize = 512;
+const KEEP: usize = 32;

@@ -84,6 +84,14 @@ pub struct Answered {
     pub joined: Arc<Joined>,
 }
 
+impl Answered {
+    /// Whether the same answer fits both.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.query == other.query && Arc::ptr_eq(&self.joined, &other.joined)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Question {
     /// The shard with the asker's connection, if that is another one.

@@ -147,19 +147,35 @@ impl Shard {
         self.wake_turn();
     }
 
-    /// The end of a turn, as far as other threads have to do with it.
-    pub(super) fn correspond(&mut self, now: Time) {
+    /// The end of a turn, as far as other threads have to do with it. True if another one has to
+    /// follow at once.
+    pub(super) fn correspond(&mut self, now: Time) -> bool {
         if self.wires.is_none() {
-            return;
+            return false;
         }
+        let mut more = true;
         // What is settled here may be written, and what is written may have to be settled.
         for _ in 0..ROUNDS {
             self.act_on(now, |spread, out| spread.settle(now, out));
-            for answered in self.spread.take_answered() {
-                let answer = reply(&answered, now);
+            // Whoever asks a thousand times makes it look once.
+            let mut replies: Vec<(Answered, Answer)> = Vec::new();
+            let all = self.spread.take_answered();
+            let any = !all.is_empty();
+            for answered in all {
+                let known = replies.iter().find(|(other, _)| other.is_like(&answered));
+                let answer = match known {
+                    Some((_, answer)) => answer.clone(),
+                    None => {
+                        let answer = reply(&answered, now);
+                        replies.push((answered.clone(), answer.clone()));
+                        answer
+                    }
+                };
                 self.act_on(now, |spread, out| spread.answer(answered, answer, out));
             }
-            if self.dirty.is_empty() {
+            // With the last question answered, what waited for that goes on.
+            more = any || !self.dirty.is_empty();
+            if !more {
                 break;
             }
             self.flush(now);
@@ -171,6 +187,7 @@ impl Shard {
                 let _ = wires.hand(to, Parcel::Letters(self.number(), letters));
             }
         }
+        more
     }
 
     fn number(&self) -> Number {

@@ -20,12 +20,14 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
     let sleep = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(sleep);
     let mut armed = None;
+    // When there was to be a turn at the latest, whether the thread slept meanwhile or not.
+    let mut due = None;
     let mut looked = false;
     let mut turn = |cx: &mut Context<'_>| {
         loop {
             let mut shard = shard.borrow_mut();
             let now = shard.clock.now();
-            if !looked && armed.is_some_and(|at: Time| at + OVERSLEPT <= now) {
+            if !looked && due.is_some_and(|at: Time| at + OVERSLEPT <= now) {
                 looked = true;
                 return Poll::Ready(Turn::Overslept);
             }
@@ -33,7 +35,7 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
             shard.wake_due(now);
             shard.flush(now);
             shard.relieve();
-            shard.correspond(now);
+            let more = shard.correspond(now);
             let mut next = shard.looks_for_room(now);
             if let Some(at) = shard.drained {
                 let over = at + LINGER * 2;
@@ -43,13 +45,17 @@ pub(in super::super) async fn turns(shard: Rc<RefCell<Shard>>) {
                 }
                 next = earliest(next, Some(if now < at { at } else { over }));
             }
+            let next = earliest(next, shard.next_wake());
+            due = next;
             let stirred = std::mem::take(&mut shard.stirred);
             if shard.spin.looks_on(now, stirred) {
                 return Poll::Ready(Turn::Spins);
             }
             shard.turn = Some(cx.waker().clone());
-            let next = earliest(next, shard.next_wake());
             drop(shard);
+            if more {
+                cx.waker().wake_by_ref();
+            }
             let Some(at) = next else {
                 return Poll::Pending;
             };

@@ -174,6 +174,10 @@ impl Letter {
                 reading: Reading::Word(Word::Reply(reply)),
                 ..
             } => reply.body.wire().len() + reply.properties.len(),
+            Self::Heard {
+                reading: Reading::Word(Word::Announce(announcement)),
+                ..
+            } => size_of_val(&*announcement.offers),
             Self::Act(action) => match &**action {
                 Action::Assign { task, .. } => task.body.wire().len() + task.properties.len(),
                 Action::Answer {

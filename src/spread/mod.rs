@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::broker::{Action, Broker, Config, Event, Fact, PeerId};
-use crate::protocol::{Reading, Word};
+use crate::protocol::{Notice, Reading, Word};
 use crate::security::User;
 use crate::time::Time;
 use drain::Drain;
@@ -442,9 +442,15 @@ impl Spread {
         self.opened(now, peer, user, local, address, out);
         self.owned.settle_down(peer);
         if let Some(ping) = said {
-            // It has its answer.
-            let mut unheard = Vec::new();
-            self.heard(now, peer, Reading::Word(Word::Ping(ping)), &mut unheard);
+            let mut said_again = Vec::new();
+            self.heard(now, peer, Reading::Word(Word::Ping(ping)), &mut said_again);
+            // It has its answer. What this leads to for others has to happen.
+            let answered = |action: &Action| {
+                let answer =
+                    |notice: &Notice| matches!(notice, Notice::Pong { .. } | Notice::Unknown);
+                matches!(action, Action::Tell { peer: to, notice, .. } if *to == peer && answer(notice))
+            };
+            out.extend(said_again.into_iter().filter(|action| !answered(action)));
         }
     }
 

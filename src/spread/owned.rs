@@ -227,6 +227,22 @@ impl Spread {
             Reading::Word(word) => self.word(now, peer, word, out),
             other => self.here(now, peer, other, out),
         }
+        self.hold_if_crowded(peer, out);
+    }
+
+    /// Too much must not be under way: who is heard while it is waits, whatever it said.
+    fn hold_if_crowded(&mut self, peer: PeerId, out: &mut Vec<Action>) {
+        let room = self.room;
+        let mut crowded = Shards::default();
+        for (shard, outbox) in self.outboxes.iter_mut().enumerate() {
+            if outbox.under_way() > room {
+                outbox.waiting.insert(peer);
+                crowded.set(shard, true);
+            }
+        }
+        if !crowded.is_empty() {
+            self.change_hold(peer, out, |own| own.crowded = own.crowded.or(crowded));
+        }
     }
 
     fn word(&mut self, now: Time, peer: PeerId, word: Word, out: &mut Vec<Action>) {
@@ -299,17 +315,6 @@ impl Spread {
         );
     }
 
-    /// Where a question or a reply goes on: too many of them at once must not be under way.
-    fn forward_bounded(&mut self, peer: PeerId, to: Shard, word: Word, out: &mut Vec<Action>) {
-        self.forward(peer, to, Reading::Word(word));
-        let room = self.room;
-        let Some(outbox) = self.outboxes.get_mut(to).filter(|o| o.under_way() > room) else {
-            return;
-        };
-        outbox.waiting.insert(peer);
-        self.change_hold(peer, out, |own| own.crowded.set(to, true));
-    }
-
     /// Another shard has read what was posted to it.
     pub(super) fn marked(&mut self, from: Shard, weight: usize, out: &mut Vec<Action>) {
         let room = self.room;
@@ -373,7 +378,7 @@ impl Spread {
         if to == self.me {
             return self.here(now, peer, Reading::Word(Word::Ask(ask)), out);
         }
-        self.forward_bounded(peer, to, Word::Ask(ask), out);
+        self.forward(peer, to, Reading::Word(Word::Ask(ask)));
     }
 
     /// The broker ends, and the other shards cannot be asked any more.
@@ -395,14 +400,14 @@ impl Spread {
 
     fn reply(&mut self, now: Time, peer: PeerId, reply: Reply, out: &mut Vec<Action>) {
         if let Some(shard) = self.majordomo(peer) {
-            return self.forward_bounded(peer, shard, Word::Reply(reply), out);
+            return self.forward(peer, shard, Reading::Word(Word::Reply(reply)));
         }
         let shards = u32::try_from(self.shards).unwrap_or(1);
         let shard = Broker::shard_of(reply.token, shards) as usize;
         if shard == self.me || !self.known(peer).contains(shard) {
             return self.here(now, peer, Reading::Word(Word::Reply(reply)), out);
         }
-        self.forward_bounded(peer, shard, Word::Reply(reply), out);
+        self.forward(peer, shard, Reading::Word(Word::Reply(reply)));
         // Here it has shown that it lives.
         self.here(now, peer, Reading::Nothing, out);
     }

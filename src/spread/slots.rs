@@ -79,18 +79,22 @@ impl Slots {
     pub(super) fn deal(&mut self) -> Vec<Move> {
         let mut moves = Vec::new();
         let lent: usize = self.lent.iter().copied().map(usize::from).sum();
-        for _ in lent..self.total {
-            let Some(shard) = self.next() else {
-                break;
-            };
+        let mut free = self.total.saturating_sub(lent);
+        while free > 0
+            && let Some(shard) = self.next()
+        {
+            // The more there are the more go at once: a worker may state 65,535 again and again.
+            let some = (free / (PORTIONS * self.homes.count())).max(1);
+            free -= some;
             self.last = shard;
-            change(&mut self.lent, shard, &mut moves, Move::Lend);
+            // It is no more than what was stated, which is a u16.
+            let some = u16::try_from(some).unwrap_or(u16::MAX);
+            change(&mut self.lent, shard, some, &mut moves, Move::Lend);
         }
         for shard in 0..self.lent.len() {
             if lent > self.total || !self.homes.contains(shard) {
-                for _ in 0..self.has(shard) {
-                    change(&mut self.called, shard, &mut moves, Move::Recall);
-                }
+                let all = self.has(shard);
+                change(&mut self.called, shard, all, &mut moves, Move::Recall);
             }
         }
         self.call_for_the_hungry(&mut moves);
@@ -123,7 +127,7 @@ impl Slots {
                 // Who needs them too gives only from more, or its only ones in turn.
                 let starving = self.has(poor) == 0 && self.called.iter().all(|c| *c == 0);
                 if !hungry.contains(rich) || spare > self.has(poor) + 1 || starving {
-                    change(&mut self.called, rich, moves, Move::Recall);
+                    change(&mut self.called, rich, 1, moves, Move::Recall);
                 }
             }
         }
@@ -136,18 +140,21 @@ impl Slots {
     }
 }
 
-/// One slot more on a side, and said so.
-fn change(side: &mut [u16], shard: Shard, moves: &mut Vec<Move>, word: fn(Shard, u16) -> Move) {
-    let Some(slots) = side.get_mut(shard) else {
+/// So many slots more on a side, and said so: once for each shard.
+fn change(
+    side: &mut [u16],
+    shard: Shard,
+    more: u16,
+    moves: &mut Vec<Move>,
+    word: fn(Shard, u16) -> Move,
+) {
+    let Some(slots) = side.get_mut(shard).filter(|_| more > 0) else {
         return;
     };
-    *slots += 1;
-    match moves.last_mut() {
-        Some(last) if same(*last, word(shard, 0)) => {
-            let (Move::Lend(_, count) | Move::Recall(_, count)) = last;
-            *count += 1;
-        }
-        _ => moves.push(word(shard, 1)),
+    *slots += more;
+    match moves.iter_mut().find(|one| same(**one, word(shard, 0))) {
+        Some(Move::Lend(_, count) | Move::Recall(_, count)) => *count += more,
+        None => moves.push(word(shard, more)),
     }
 }
 
@@ -210,6 +217,9 @@ impl Stake {
     }
 }
 
+/// What is free goes in portions of this part of everybody's share, down to one slot.
+const PORTIONS: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +238,16 @@ mod tests {
         slots.deal();
         assert_eq!(slots.lent, [0, 3, 2, 0]);
         assert_eq!(slots.deal(), []);
+    }
+
+    #[test]
+    fn many_slots_are_lent_evenly_too_and_in_one_word_each() {
+        let mut slots = slots(u16::MAX, &[0, 1, 2], 4);
+        let moves = slots.deal();
+        assert_eq!(moves.len(), 3, "{moves:?}");
+        assert_eq!(slots.lent, [21_845, 21_845, 21_845, 0]);
+        slots.state(0, slots.homes);
+        assert_eq!(slots.deal().len(), 3);
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl Plan {
             config.limits = Limits {
                 queue_tasks: dice.between(2, 10) as usize,
                 client_tasks: dice.between(2, 10) as usize,
+                // Now and then all shards are full at once.
+                tasks: match dice.percent(50) {
+                    true => dice.between(3, 12) as usize,
+                    false => Limits::default().tasks,
+                },
                 ..Limits::default()
             };
         }

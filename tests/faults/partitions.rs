@@ -96,13 +96,14 @@ async fn calls_whose_link_is_cut_again_and_again_succeed_if_they_may_be_repeated
     let mut rounds = 0;
     let cuts = [&near, &far, &near, &near, &far, &near];
     for (n, cut) in (0_u8..).zip(cuts) {
+        // Before any is asked: they begin while the others' bodies are made.
+        let goal = gated.begun() + 6;
         let calls: Vec<_> = (0..24)
             .map(|m: u8| {
                 let body = vec![n * 24 + m; 1 << 20];
                 (ask(&client, "large", body.clone(), true), body)
             })
             .collect();
-        let goal = gated.begun() + 6;
         eventually("some have begun", || gated.begun() >= goal).await;
         cut.cut();
         for (call, body) in calls {

@@ -85,6 +85,15 @@ impl Case {
         }
     }
 
+    /// Measured so many times as often as others: what is mostly waking up changes with the
+    /// machine's mood, which lasts for seconds.
+    pub fn often(&self) -> usize {
+        match self.name {
+            "lock64" | "paced" => 3,
+            _ => 1,
+        }
+    }
+
     /// Rates and times are told of it.
     pub fn flows(&self) -> bool {
         matches!(self.kind, Kind::Flow | Kind::Curve)

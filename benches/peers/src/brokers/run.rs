@@ -109,7 +109,7 @@ impl Plan {
         let suited = self.brokers.iter().copied().filter(|who| case.suits(*who));
         let mut all: Vec<(Who, Result<Vec<Outcome>, String>)> =
             suited.map(|who| (who, Ok(Vec::new()))).collect();
-        for _ in 0..self.repeats {
+        for _ in 0..self.repeats * case.often() {
             for (who, done) in &mut all {
                 let Ok(outcomes) = done else { continue };
                 match self.measure(case, *who) {

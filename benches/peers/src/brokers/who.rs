@@ -54,7 +54,7 @@ impl Who {
         match self {
             Self::Scale0 => "scale0 S0/1",
             Self::Scale0Mdp => "scale0 MDP/0.1",
-            Self::Scale0Spin => "scale0 S0/1 --spin 50us",
+            Self::Scale0Spin => "scale0 S0/1 --spin 200us",
             Self::Proxy => "zmq_proxy",
             Self::Nats => "nats-server",
             Self::Gearmand => "gearmand",
@@ -99,7 +99,7 @@ pub struct Broker {
 /// The processor that the broker has to itself, with all its threads.
 const PROCESSOR: &str = "0";
 const PATIENCE: Duration = Duration::from_secs(10);
-pub const SPIN: &str = "50us";
+pub const SPIN: &str = "200us";
 
 impl Broker {
     /// Starts one; `extra` are further words for ours.

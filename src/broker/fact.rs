@@ -88,49 +88,41 @@ pub enum Fact {
     DrainOver { tasks: usize },
 }
 
+/// The peer that a fact is about, borrowed as the fact is: one list for reading and for writing.
+macro_rules! peer_of {
+    ($fact:expr) => {
+        match $fact {
+            Fact::WorkerJoined { peer, .. }
+            | Fact::WorkerChanged { peer, .. }
+            | Fact::WorkerLeft { peer, .. }
+            | Fact::WorkerSuspect { peer }
+            | Fact::WorkerTrusted { peer }
+            | Fact::WorkerEjected { peer, .. }
+            | Fact::WorkerProbed { peer, .. }
+            | Fact::WorkerReturned { peer, .. }
+            | Fact::TaskRefused { peer, .. }
+            | Fact::OnewayFailed { peer, .. }
+            | Fact::StrayReply { peer, .. }
+            | Fact::Malformed { peer, .. }
+            | Fact::Forbidden { peer, .. }
+            | Fact::DeadDialect { peer }
+            | Fact::Paused { peer } => Some(peer),
+            _ => None,
+        }
+    };
+}
+
 impl Fact {
     /// Whom it is about, if it is about a connection.
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {
-        match self {
-            Self::WorkerJoined { peer, .. }
-            | Self::WorkerChanged { peer, .. }
-            | Self::WorkerLeft { peer, .. }
-            | Self::WorkerSuspect { peer }
-            | Self::WorkerTrusted { peer }
-            | Self::WorkerEjected { peer, .. }
-            | Self::WorkerProbed { peer, .. }
-            | Self::WorkerReturned { peer, .. }
-            | Self::TaskRefused { peer, .. }
-            | Self::OnewayFailed { peer, .. }
-            | Self::StrayReply { peer, .. }
-            | Self::Malformed { peer, .. }
-            | Self::Forbidden { peer, .. }
-            | Self::DeadDialect { peer }
-            | Self::Paused { peer } => Some(*peer),
-            _ => None,
-        }
+        peer_of!(self).copied()
     }
 
     /// The same fact, about another.
     pub(crate) fn set_peer(&mut self, other: PeerId) {
-        match self {
-            Self::WorkerJoined { peer, .. }
-            | Self::WorkerChanged { peer, .. }
-            | Self::WorkerLeft { peer, .. }
-            | Self::WorkerSuspect { peer }
-            | Self::WorkerTrusted { peer }
-            | Self::WorkerEjected { peer, .. }
-            | Self::WorkerProbed { peer, .. }
-            | Self::WorkerReturned { peer, .. }
-            | Self::TaskRefused { peer, .. }
-            | Self::OnewayFailed { peer, .. }
-            | Self::StrayReply { peer, .. }
-            | Self::Malformed { peer, .. }
-            | Self::Forbidden { peer, .. }
-            | Self::DeadDialect { peer }
-            | Self::Paused { peer } => *peer = other,
-            _ => {}
+        if let Some(peer) = peer_of!(self) {
+            *peer = other;
         }
     }
 }

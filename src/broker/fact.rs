@@ -107,7 +107,13 @@ macro_rules! peer_of {
             | Fact::Forbidden { peer, .. }
             | Fact::DeadDialect { peer }
             | Fact::Paused { peer } => Some(peer),
-            _ => None,
+            Fact::ServiceSet { .. }
+            | Fact::TaskRetried { .. }
+            | Fact::TaskPoisoned { .. }
+            | Fact::TaskFailed { .. }
+            | Fact::Draining { .. }
+            | Fact::DrainCalledOff
+            | Fact::DrainOver { .. } => None,
         }
     };
 }

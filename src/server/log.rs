@@ -4,39 +4,11 @@
 use std::time::Duration;
 
 use super::shard::End;
-use crate::broker::{Fact, PeerId};
+use crate::broker::Fact;
 use crate::net::Address;
 use crate::protocol::Name;
 use crate::session;
 use crate::time::Time;
-
-/// The peer that a fact is about.
-pub(super) fn subject(fact: &Fact) -> Option<PeerId> {
-    match fact {
-        Fact::WorkerJoined { peer, .. }
-        | Fact::WorkerChanged { peer, .. }
-        | Fact::WorkerLeft { peer, .. }
-        | Fact::WorkerSuspect { peer }
-        | Fact::WorkerTrusted { peer }
-        | Fact::WorkerEjected { peer, .. }
-        | Fact::WorkerProbed { peer, .. }
-        | Fact::WorkerReturned { peer, .. }
-        | Fact::TaskRefused { peer, .. }
-        | Fact::OnewayFailed { peer, .. }
-        | Fact::StrayReply { peer, .. }
-        | Fact::Malformed { peer, .. }
-        | Fact::Forbidden { peer, .. }
-        | Fact::DeadDialect { peer }
-        | Fact::Paused { peer } => Some(*peer),
-        Fact::ServiceSet { .. }
-        | Fact::TaskRetried { .. }
-        | Fact::TaskPoisoned { .. }
-        | Fact::TaskFailed { .. }
-        | Fact::Draining { .. }
-        | Fact::DrainCalledOff
-        | Fact::DrainOver { .. } => None,
-    }
-}
 
 /// Lets so many lines a second pass, and counts what it leaves out.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use scale0::broker::{Action, Event, Fact, PeerId};
+use scale0::broker::{Action, Event, Fact};
 use scale0::protocol::{self, Answer, Return, Status};
 use scale0::wire::{Message, Piece};
 
@@ -233,7 +233,7 @@ impl World<'_> {
             }
             Action::Note(Fact::TaskFailed { status, .. }) => self.ledger.turned_away(status.code()),
             Action::Note(fact) => {
-                let conn = subject(fact).and_then(|peer| self.by_id.get(&peer).copied());
+                let conn = fact.peer().and_then(|peer| self.by_id.get(&peer).copied());
                 self.ledger.noted(conn, fact)
             }
             Action::Drained { .. } => {
@@ -320,20 +320,5 @@ fn way(back: &Return) -> Way {
     Way {
         id,
         via: via.unwrap_or(0),
-    }
-}
-
-/// Whom a fact is about.
-fn subject(fact: &Fact) -> Option<PeerId> {
-    match fact {
-        Fact::WorkerJoined { peer, .. }
-        | Fact::WorkerChanged { peer, .. }
-        | Fact::WorkerLeft { peer, .. }
-        | Fact::WorkerSuspect { peer }
-        | Fact::WorkerTrusted { peer }
-        | Fact::WorkerEjected { peer, .. }
-        | Fact::WorkerProbed { peer, .. }
-        | Fact::WorkerReturned { peer, .. } => Some(*peer),
-        _ => None,
     }
 }

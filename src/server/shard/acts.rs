@@ -88,7 +88,7 @@ impl Shard {
                 self.wake_turn();
             }
             Action::Note(fact) if self.gate.passes(&fact, now) => {
-                let address = log::subject(&fact).and_then(|id| self.address(id));
+                let address = fact.peer().and_then(|id| self.address(id));
                 log::fact(&fact, address);
             }
             Action::Note(_) => {}

@@ -200,3 +200,12 @@ mod tests {
         assert!(next(&wire).is_err());
     }
 }
+
+/// The message that these bytes begin with.
+#[cfg(test)]
+pub fn read(wire: &[u8]) -> Message<'_> {
+    match next(wire) {
+        Ok(Some((Unit::Message(message), _))) => message,
+        _ => panic!("no message"),
+    }
+}

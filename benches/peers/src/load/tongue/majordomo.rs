@@ -88,14 +88,7 @@ pub fn hear<'a>(words: Words, role: Role, message: &Message<'a>, out: &mut Vec<u
 mod tests {
     use super::{MAJORTOMO, Message, ZERO_ONE, beat, hear, question};
     use crate::load::tongue::{Meaning, Role};
-    use crate::load::zmtp::{Unit, message, next};
-
-    fn read(wire: &[u8]) -> Message<'_> {
-        match next(wire) {
-            Ok(Some((Unit::Message(message), _))) => message,
-            _ => panic!("no message"),
-        }
-    }
+    use crate::load::zmtp::{message, read};
 
     #[test]
     fn requests_are_what_rfc_7_and_majortomo_say() {

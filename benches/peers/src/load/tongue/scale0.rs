@@ -87,14 +87,7 @@ pub fn hear<'a>(role: Role, message: &Message<'a>, out: &mut Vec<u8>) -> Meaning
 mod tests {
     use super::{Message, Question, hear, question};
     use crate::load::tongue::{Meaning, Role};
-    use crate::load::zmtp::{Unit, message, next};
-
-    fn read(wire: &[u8]) -> Message<'_> {
-        match next(wire) {
-            Ok(Some((Unit::Message(message), _))) => message,
-            _ => panic!("no message"),
-        }
-    }
+    use crate::load::zmtp::{message, read};
 
     #[test]
     fn a_task_is_answered_with_its_token_and_body() {

@@ -215,14 +215,14 @@ fn renewed(page: &str, summary: &str) -> Option<String> {
 }
 
 fn paced(text: &mut String, lines: &[&Line]) {
-    *text += "| broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs | p99 / p50 | errors |\n|---|---:|---:|---:|---:|---:|---|\n";
+    *text += "| broker | tasks/s | broker CPU µs/task | p50 µs | p99 µs | p99 / p50 | least of the repeats | errors |\n|---|---:|---:|---:|---:|---:|---:|---|\n";
     for line in lines {
         let name = line.who.name();
         let _ = match &line.outcome {
-            Err(error) => writeln!(text, "| {name} | | | | | | failed: {error} |"),
-            Ok(Outcome { run, .. }) => writeln!(
+            Err(error) => writeln!(text, "| {name} | | | | | | | failed: {error} |"),
+            Ok(Outcome { run, tail, .. }) => writeln!(
                 text,
-                "| {name} | {} | {} | {:.0} | {:.0} | {:.1} | {} |",
+                "| {name} | {} | {} | {:.0} | {:.0} | {:.1} | {tail:.1} | {} |",
                 grouped(run.rate),
                 micros(run.cpu),
                 run.p50,

@@ -35,6 +35,8 @@ pub struct Line {
 pub struct Outcome {
     /// Medians; errors are summed up.
     pub run: Run,
+    /// p99 / p50 of the repeat in which it was least: who else uses the machine makes it larger.
+    pub tail: f64,
     /// Resident KiB before anybody came, and bytes for each idle connection.
     pub before: f64,
     pub each: f64,
@@ -165,6 +167,7 @@ impl Plan {
         }
         Ok(Outcome {
             run,
+            tail: run.p99 / run.p50.max(1.0),
             ..Outcome::default()
         })
     }
@@ -223,6 +226,7 @@ impl Plan {
             run,
             before: before / 1024.0,
             each: (after - before) / CONNECTIONS as f64,
+            ..Outcome::default()
         })
     }
 }
@@ -250,6 +254,7 @@ impl Outcome {
                 closed: sum(&|run| run.closed),
                 over: sum(&|run| run.over),
             },
+            tail: all.iter().map(|one| one.tail).fold(f64::INFINITY, f64::min),
             before: of(&|one| one.before),
             each: of(&|one| one.each),
         }

@@ -149,6 +149,15 @@ fn frame(bytes: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     (end <= bytes.len()).then_some((flags, body, end))
 }
 
+/// The message that these bytes begin with.
+#[cfg(test)]
+pub fn read(wire: &[u8]) -> Message<'_> {
+    match next(wire) {
+        Ok(Some((Unit::Message(message), _))) => message,
+        _ => panic!("no message"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Unit, message, next, pong, put, ready};
@@ -198,14 +207,5 @@ mod tests {
         let mut wire = Vec::new();
         (0..100).for_each(|_| put(&mut wire, super::MORE, b"x"));
         assert!(next(&wire).is_err());
-    }
-}
-
-/// The message that these bytes begin with.
-#[cfg(test)]
-pub fn read(wire: &[u8]) -> Message<'_> {
-    match next(wire) {
-        Ok(Some((Unit::Message(message), _))) => message,
-        _ => panic!("no message"),
     }
 }

@@ -86,7 +86,7 @@ pub fn hear<'a>(words: Words, role: Role, message: &Message<'a>, out: &mut Vec<u
 
 #[cfg(test)]
 mod tests {
-    use super::{MAJORTOMO, Message, ZERO_ONE, beat, hear, question};
+    use super::{MAJORTOMO, ZERO_ONE, beat, hear, question};
     use crate::load::tongue::{Meaning, Role};
     use crate::load::zmtp::{message, read};
 

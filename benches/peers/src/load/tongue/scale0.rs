@@ -85,7 +85,7 @@ pub fn hear<'a>(role: Role, message: &Message<'a>, out: &mut Vec<u8>) -> Meaning
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, Question, hear, question};
+    use super::{Question, hear, question};
     use crate::load::tongue::{Meaning, Role};
     use crate::load::zmtp::{message, read};
 

@@ -7,22 +7,19 @@
     reason = "a benchmark may"
 )]
 
-use std::io::IoSlice;
-use std::sync::Arc;
-use std::time::Duration;
+mod scripts;
 
-use bytes::Bytes;
+use std::io::IoSlice;
+
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use scale0::broker::{Action, Broker, Config, Event, PeerId};
 use scale0::limits::Limits;
 use scale0::pattern::{Bounds, Subscriptions};
-use scale0::protocol::{
-    Announcement, Ask, Dialect, Id, Name, Offer, Reading, Reply, Return, Word, read, scale0::Header,
-};
-use scale0::session::{self, Heard, Session};
-use scale0::time::Time;
+use scale0::protocol::{Reading, read, scale0::Header};
+use scale0::session::Heard;
 use scale0::wire::{Message, Piece, SocketType};
+
+use scripts::{NOW, Path, SPOKEN, Tongue, drain, pair, question, task_header};
 
 // The cipher is nobody's business outside: its file is measured as it stands.
 #[allow(
@@ -37,57 +34,22 @@ fn main() {
     divan::main();
 }
 
-const NOW: Time = Time::ZERO;
 /// Messages per measured round.
 const BATCH: usize = 1000;
-
-/// Two sessions whose handshake is done.
-fn pair() -> (Session, Session) {
-    let config = |kind| Arc::new(session::Config::new(kind));
-    let mut dealer = Session::new(NOW, config(SocketType::Dealer), [0; 32]);
-    let mut router = Session::new(NOW, config(SocketType::Router), [0; 32]);
-    while !(dealer.is_open() && router.is_open()) {
-        carry(&mut dealer, &mut router);
-        carry(&mut router, &mut dealer);
-    }
-    (dealer, router)
-}
-
-fn carry(from: &mut Session, to: &mut Session) {
-    let bytes = drain(from);
-    let mut input = &bytes[..];
-    while to.receive(NOW, &mut input).unwrap().is_some() {}
-}
-
-/// Everything a session has to write.
-fn drain(session: &mut Session) -> Vec<u8> {
-    let mut all = Vec::new();
-    loop {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let filled = session.chunks(&mut slices);
-        let written: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-        if written == 0 {
-            return all;
-        }
-        slices[..filled]
-            .iter()
-            .for_each(|slice| all.extend_from_slice(slice));
-        session.wrote(NOW, written);
-    }
-}
 
 /// Bytes on the wire to messages, as many as fit a read.
 #[divan::bench(args = [64, 1024, 65_536])]
 fn decode(bencher: Bencher, size: usize) {
     let (mut dealer, mut router) = pair();
-    let (header, body) = (task_header(), Message::single(&vec![7; size]));
+    let (header, body) = (task_header().frame(), Message::single(&vec![7; size]));
     let count = (BATCH * 64 / size.max(64)).max(4);
     for _ in 0..count {
         dealer
             .send(NOW, &[Piece::Part(&header), Piece::Parts(&body)])
             .unwrap();
     }
-    let wire = drain(&mut dealer);
+    let mut wire = Vec::new();
+    drain(&mut dealer, &mut wire);
     bencher
         .counter(ItemsCount::new(count))
         .counter(BytesCount::new(wire.len()))
@@ -105,7 +67,7 @@ fn decode(bencher: Bencher, size: usize) {
 #[divan::bench(args = [64, 1024, 65_536])]
 fn encode(bencher: Bencher, size: usize) {
     let (mut dealer, _) = pair();
-    let (header, body) = (task_header(), Message::single(&vec![7; size]));
+    let (header, body) = (task_header().frame(), Message::single(&vec![7; size]));
     let count = (BATCH * 64 / size.max(64)).max(4);
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         for _ in 0..count {
@@ -125,19 +87,9 @@ fn encode(bencher: Bencher, size: usize) {
     });
 }
 
-fn task_header() -> Vec<u8> {
-    Header {
-        id: Id(*b"00000001"),
-        ms: 30_000,
-        name: b"echo",
-        ..Header::of(1)
-    }
-    .frame()
-}
-
 #[divan::bench]
 fn s0_header_read(bencher: Bencher) {
-    let (frame, limits) = (task_header(), Limits::default());
+    let (frame, limits) = (task_header().frame(), Limits::default());
     bencher.bench(|| black_box(Header::read(black_box(&frame), &limits).unwrap().id));
 }
 
@@ -146,27 +98,15 @@ fn s0_header_write(bencher: Bencher) {
     let mut out = Vec::with_capacity(64);
     bencher.bench_local(|| {
         out.clear();
-        Header {
-            id: Id(*b"00000001"),
-            ms: 30_000,
-            name: b"echo",
-            ..Header::of(1)
-        }
-        .write(black_box(&mut out));
+        task_header().write(black_box(&mut out));
         out.len()
     });
 }
 
 /// A message told apart and read, by its dialect.
-#[divan::bench(args = ["S0/1", "S0/1 REQ", "MDP/0.1", "MDP/0.2"])]
-fn sniff(bencher: Bencher, dialect: &str) {
-    let header = task_header();
-    let message = match dialect {
-        "S0/1" => Message::new([&header[..], b"body"]),
-        "S0/1 REQ" => Message::new([&b""[..], &header, b"body"]),
-        "MDP/0.1" => Message::new([&b""[..], b"MDPC01", b"echo", b"body"]),
-        _ => Message::new([&b"MDPC02"[..], b"\x01", b"echo", b"body"]),
-    };
+#[divan::bench(args = SPOKEN)]
+fn sniff(bencher: Bencher, language: &str) {
+    let message = question(language);
     let limits = Limits::default();
     bencher
         .with_inputs(|| Message::new(message.parts()))
@@ -179,96 +119,28 @@ fn sniff(bencher: Bencher, dialect: &str) {
 /// One task through the broker's mind: asked, assigned, replied, answered; with so many workers.
 #[divan::bench(args = [(1, 1), (64, 8), (1000, 1)])]
 fn decide(bencher: Bencher, (workers, capacity): (u32, u16)) {
-    let mut broker = Broker::new(Config::default(), [7; 32]);
+    let mut broker = scripts::broker(workers, capacity);
     let mut out = Vec::new();
-    for place in 1..=workers {
-        let announcement = Announcement {
-            dialect: Dialect::Scale0,
-            name: Name::default(),
-            capacity,
-            promise: Some(Duration::from_secs(60)),
-            deep: false,
-            credit: false,
-            offers: vec![Offer {
-                service: Name::from("echo"),
-                ..Offer::default()
-            }],
-        };
-        say(&mut broker, place, Word::Announce(announcement), &mut out);
-    }
     let body = Message::single(&[7; 64]);
     let mut id = 0;
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         for _ in 0..BATCH {
             id += 1;
-            decide_one(&mut broker, id, &body, &mut out);
+            scripts::decide(&mut broker, id, &body, &mut out);
         }
     });
 }
 
-fn decide_one(broker: &mut Broker, id: u64, body: &Message, out: &mut Vec<Action>) {
-    let back = Return {
-        dialect: Dialect::Scale0,
-        envelope: Message::default(),
-        id: Id(id.to_be_bytes()),
-        whole: false,
-    };
-    let ask = Ask {
-        wants: scale0::protocol::Wants::Answer,
-        back,
-        service: Name::from("echo"),
-        ttl: Duration::ZERO,
-        idempotent: false,
-        priority: 4,
-        properties: Bytes::new(),
-        body: body.clone(),
-    };
-    out.clear();
-    say(broker, 0, Word::Ask(ask), out);
-    let mut assigned = None;
-    let mut taken = None;
-    for action in out.drain(..) {
-        match action {
-            Action::Assign { peer, task, .. } => assigned = Some((peer, task)),
-            // It has been given much: here it has always taken all of it.
-            Action::Gauge { peer } => taken = Some(Event::Full { peer, full: false }),
-            _ => {}
-        }
-    }
-    if let Some(event) = taken {
-        broker.handle(NOW, event, out);
-    }
-    let (worker, task) = assigned.unwrap();
-    let reply = Reply {
-        dialect: Dialect::Scale0,
-        token: task.token,
-        code: 200,
-        partial: false,
-        refuses: false,
-        ms: 0,
-        properties: Bytes::new(),
-        body: task.body,
-    };
-    say(broker, worker.place, Word::Reply(reply), out);
-    assert!(
-        out.iter()
-            .any(|action| matches!(action, Action::Answer { .. }))
-    );
-}
-
-fn say(broker: &mut Broker, place: u32, word: Word, out: &mut Vec<Action>) {
-    let peer = PeerId {
-        place,
-        generation: 0,
-    };
-    broker.handle(
-        NOW,
-        Event::Heard {
-            peer,
-            reading: Reading::Word(word),
-        },
-        out,
-    );
+/// The whole way of a task without the sockets, for so many clients, tasks that each has
+/// outstanding, workers and their capacity.
+#[divan::bench(args = [(Tongue::Scale0, 4, 128, 4, 128), (Tongue::Majordomo, 1, 64, 64, 1)])]
+fn path(
+    bencher: Bencher,
+    (tongue, clients, window, workers, capacity): (Tongue, u32, u32, u32, u16),
+) {
+    let mut path = Path::new(tongue, clients, window, workers, capacity);
+    let tasks = ItemsCount::new(path.tasks());
+    bencher.counter(tasks).bench_local(|| path.round());
 }
 
 /// Who wants a message: one of so many peers, each with a topic of its own.

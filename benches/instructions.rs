@@ -50,7 +50,7 @@ struct Script {
     run: fn(usize) -> usize,
 }
 
-const SCRIPTS: [Script; 11] = [
+const SCRIPTS: [Script; 12] = [
     Script {
         name: "codec: decode",
         of: "message of 64 B",
@@ -100,6 +100,11 @@ const SCRIPTS: [Script; 11] = [
         name: "whole path: S0/1",
         of: "task, 4 clients × 128, 4 workers × 128",
         run: |n| whole(n, Path::new(Tongue::Scale0, 4, 128, 4, 128)),
+    },
+    Script {
+        name: "whole path: S0/1, one",
+        of: "task, 1 client × 64, 64 workers",
+        run: |n| whole(n, Path::new(Tongue::Scale0, 1, 64, 64, 1)),
     },
     Script {
         name: "whole path: MDP/0.1",

@@ -8,10 +8,15 @@
     reason = "a test may"
 )]
 
+mod bounds;
 mod foreign;
 mod guarded;
 #[path = "../guarded/house.rs"]
-#[allow(dead_code, reason = "shared with other tests, which use the rest")]
+#[allow(
+    dead_code,
+    clippy::disallowed_methods,
+    reason = "shared with other tests, which use the rest, and measure how long they take"
+)]
 mod house;
 mod numbers;
 #[path = "../support/process.rs"]

@@ -9,11 +9,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, LocalOptions};
 
+use super::panics::caught;
 use super::shard::Shard;
 use super::{Config, Error, Server};
+use crate::broker::Action;
 use crate::net::{Clock, Link, LinkError};
 use crate::session::{self, Heard};
-use crate::spread::home;
+use crate::spread::{Letter, home};
+use crate::time::Time;
 use crate::wire::{
     Command, Endpoint, Greeting, MechanismName, Message, Metadata, Piece, SocketType,
 };
@@ -283,5 +286,19 @@ fn a_panic_over_a_connection_that_has_just_moved_ends_that_connection_only() {
         assert!(next(&mut guilty).await.is_none(), "closed");
         assert_eq!(shard.borrow().connections(), (1, 1));
         assert_eq!(status(&mut other, &service(0)).await.unwrap(), "404");
+    });
+}
+
+#[test]
+fn a_panic_over_a_letter_that_is_about_no_connection_is_not_survived() {
+    run(async {
+        let (server, shard, endpoint) = server_of(2).await;
+        tokio::task::spawn_local(server.run(std::future::pending()));
+        let _there = client_at(&endpoint, 0).await;
+        set_trap(&shard).await;
+        let until = Time::ZERO;
+        let letter = Letter::Act(Box::new(Action::Drained { until }));
+        let read = caught(|| shard.borrow_mut().read_letters(1, vec![letter]));
+        assert!(read.is_err(), "it ends who reads it, and so the process");
     });
 }

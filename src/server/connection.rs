@@ -1,9 +1,8 @@
 //! The tasks of the server: one that accepts at each endpoint, one for each connection.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::panics::{caught, outcome};
 use super::shard::{Connection, End, LINGER, READ, Shard};
 use super::wires::Parcel;
 use crate::auth::{self, Authenticator, Request};
@@ -53,51 +53,52 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
 fn begin(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: ReadHalf, address: Address) {
     let shard = Rc::clone(shard);
     tokio::task::spawn_local(async move {
-        let ended = outcome(pin!(serve(&shard, id, reader))).await;
-        let mut shard = shard.borrow_mut();
-        match ended {
+        match outcome(pin!(serve(&shard, id, reader))).await {
             // It has taken its place among all that are open along.
             Some(Served::Moved) => {}
-            Some(Served::Over) => shard.released(address),
-            None => {
-                // First, for what follows a panic may panic again.
-                shard.released(address);
-                shard.finish(id, End::Panic);
-                shard.remove(id);
-            }
+            Some(Served::Over) => shard.borrow_mut().released(address),
+            None => broken(&shard, id, address),
         }
+    });
+}
+
+/// Nothing is left of a connection over which something panicked.
+fn broken(shard: &Rc<RefCell<Shard>>, id: PeerId, address: Address) {
+    // What follows a panic may panic again.
+    let _ = caught(|| shard.borrow_mut().released(address));
+    let _ = caught(|| {
+        let mut shard = shard.borrow_mut();
+        shard.finish(id, End::Panic);
+        shard.remove(id);
     });
 }
 
 /// Takes what other threads hand over, for as long as it is let.
 pub(super) async fn receive(shard: Rc<RefCell<Shard>>, mut inbox: UnboundedReceiver<Parcel>) {
     while let Some(parcel) = inbox.recv().await {
-        let mut there = shard.borrow_mut();
         match parcel {
-            Parcel::Letters(from, letters) => there.read_letters(from, letters),
+            Parcel::Letters(from, letters) => shard.borrow_mut().read_letters(from, letters),
             Parcel::Stream(stream, address) => {
-                if let Some((id, reader)) = there.take_stream(stream, address) {
+                let taken = shard.borrow_mut().take_stream(stream, address);
+                if let Some((id, reader)) = taken {
                     begin(&shard, id, reader, address);
                 }
             }
             Parcel::Moved(moved) => {
-                if let Some((id, reader, address)) = there.take_moved(*moved) {
-                    begin(&shard, id, reader, address);
+                let address = moved.address;
+                let Some((id, reader, said)) = shard.borrow_mut().take_moved(*moved) else {
+                    continue;
+                };
+                // What it has said is heard before anything that others say of it later.
+                match caught(|| shard.borrow_mut().welcome(id, said)) {
+                    Ok(()) => begin(&shard, id, reader, address),
+                    Err(_) => broken(&shard, id, address),
                 }
             }
+            Parcel::Broken(id) => shard.borrow_mut().finish(id, End::Panic),
             Parcel::End => return,
         }
     }
-}
-
-/// Runs a future to its end; none if it panicked, after the panic was printed. One connection's
-/// bug is not the others' business, but what the shard keeps of it has to go.
-async fn outcome<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
-    })
-    .await
 }
 
 /// Reads one connection to its end. What is rare waits in a box of its own: all that an idle
@@ -328,135 +329,3 @@ const HELD_LOOK: Duration = Duration::from_millis(500);
 const SINK: usize = 4 << 10;
 /// Behind a large message: the headers of the next one, and little of it that is copied.
 const HEADERS: usize = 4 << 10;
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::task::{Wake, Waker};
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::runtime::{Builder, LocalOptions};
-
-    use super::*;
-    use crate::net::{Clock, Link, LinkError};
-    use crate::server::{Config, Error, Server};
-    use crate::session;
-    use crate::wire::{Command, Endpoint, Greeting, MechanismName, Metadata, Piece, SocketType};
-
-    /// Panics in whoever ends a turn, once.
-    struct Trap(Waker);
-
-    impl Wake for Trap {
-        fn wake(self: Arc<Self>) {
-            self.0.wake_by_ref();
-            panic!("on purpose");
-        }
-    }
-
-    async fn server() -> (Server, Rc<RefCell<Shard>>, Endpoint) {
-        let mut config = Config {
-            endpoints: vec!["tcp://127.0.0.1:0".parse().unwrap()],
-            ..Config::default()
-        };
-        // No timer is earlier than those of a test's own.
-        config.broker.limits.handshake_time = Duration::from_secs(3600);
-        config.broker.limits.stall_time = Duration::from_secs(3600);
-        let server = Server::bind(config).await.unwrap();
-        let endpoint = server.endpoints().next().unwrap().clone();
-        let shard = Rc::clone(&server.shard);
-        (server, shard, endpoint)
-    }
-
-    fn run(test: impl Future<Output = ()>) {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default());
-        let bounded = async { tokio::time::timeout(Duration::from_secs(60), test).await };
-        runtime.unwrap().block_on(bounded).unwrap();
-    }
-
-    async fn open(endpoint: &Endpoint) -> Result<Link, LinkError> {
-        let config = Arc::new(session::Config::new(SocketType::Dealer));
-        Link::open(endpoint, config, Clock::start()).await
-    }
-
-    /// The waker of the task that ends the turns, once it waits.
-    async fn between_turns(shard: &Rc<RefCell<Shard>>) -> Waker {
-        loop {
-            if let Some(turn) = shard.borrow_mut().take_turn() {
-                return turn;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[test]
-    #[allow(clippy::indexing_slicing, reason = "a test may")]
-    fn a_peer_whose_pings_state_shorter_and_shorter_ttls_leaves_no_timers_behind() {
-        run(async {
-            let (server, shard, endpoint) = server().await;
-            tokio::task::spawn_local(server.run(std::future::pending()));
-            let address = endpoint.to_string().replace("tcp://", "");
-            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-            let greeting = Greeting {
-                minor: 1,
-                mechanism: MechanismName::NULL,
-                as_server: false,
-            };
-            let mut hello = greeting.write().to_vec();
-            Command::write(
-                Command::READY,
-                &Metadata::of(SocketType::Dealer).write(),
-                &mut hello,
-            );
-            stream.write_all(&hello).await.unwrap();
-            // Theirs, and the header of their READY.
-            let mut theirs = [0; Greeting::LEN + 2];
-            stream.read_exact(&mut theirs).await.unwrap();
-            let mut ready = vec![0; theirs[Greeting::LEN + 1].into()];
-            stream.read_exact(&mut ready).await.unwrap();
-            for tenths in (6000..6400_u16).rev() {
-                let mut ping = Vec::new();
-                Command::write(Command::PING, &tenths.to_be_bytes(), &mut ping);
-                stream.write_all(&ping).await.unwrap();
-                // Its answer: the broker has read this one by itself.
-                stream.read_exact(&mut [0; 7]).await.unwrap();
-            }
-            assert!(shard.borrow().timers() < 100);
-        });
-    }
-
-    #[test]
-    fn a_panic_in_one_connections_task_ends_that_connection_only() {
-        run(async {
-            let (server, shard, endpoint) = server().await;
-            tokio::task::spawn_local(server.run(std::future::pending()));
-            let mut first = open(&endpoint).await.unwrap();
-            let turn = between_turns(&shard).await;
-            shard.borrow_mut().set_turn(Arc::new(Trap(turn)).into());
-            first.send(&[Piece::Part(b"x")]).unwrap();
-            assert!(first.heard(usize::MAX).await.is_err(), "closed");
-            assert_eq!(shard.borrow().connections(), (0, 0));
-            let _second = open(&endpoint).await.unwrap();
-            assert_eq!(shard.borrow().connections(), (1, 1));
-        });
-    }
-
-    #[test]
-    #[allow(
-        clippy::await_holding_refcell_ref,
-        reason = "the task that needs it panics"
-    )]
-    fn a_panic_in_the_task_that_ends_the_turns_is_an_error_of_the_server() {
-        run(async {
-            let (server, shard, _) = server().await;
-            let running = tokio::task::spawn_local(server.run(std::future::pending()));
-            let turn = between_turns(&shard).await;
-            let borrowed = shard.borrow_mut();
-            turn.wake();
-            let ended = running.await.unwrap();
-            drop(borrowed);
-            assert!(matches!(ended, Err(Error::Panicked)));
-        });
-    }
-}

@@ -16,7 +16,10 @@ mod crew;
 mod descriptors;
 mod door;
 mod log;
+mod panics;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod wires;
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::broker::PeerId;
 use crate::net::{Address, Carried};
 use crate::protocol::Reading;
 use crate::security::User;
@@ -22,6 +23,8 @@ pub(super) enum Parcel {
     Stream(Carried, Address),
     /// A connection comes over.
     Moved(Box<Moved>),
+    /// Something panicked over a letter about a connection of yours.
+    Broken(PeerId),
     /// Stop at once.
     End,
 }

@@ -91,11 +91,12 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) drain_timeout: Option<Span>,
 
-    /// Threads that share the work, 1 to 64: each service is at home in one of them [default: 1]
+    /// Threads that share the work, 1 to 64: each service is at home in one of them, found by the first level of its name.
+    /// Limits of a client hold in each; those of services, awaited names and handshakes are split [default: 1]
     #[arg(long, value_name = "N", help_heading = "Timing and behaviour")]
     pub(crate) threads: Option<Count<{ MOST_THREADS }>>,
-    /// How long the broker looks for more before it sleeps, up to 10ms: answers come sooner, for a processor that is busy
-    /// meanwhile; where that does not help it is hardly tried [default: 0us]
+    /// How long the broker looks for more before it sleeps, up to 10ms: answers come sooner, for a processor for each thread
+    /// that is busy meanwhile; where that does not help it is hardly tried [default: 0us]
     #[arg(long, value_name = "D", help_heading = "Timing and behaviour")]
     pub(crate) spin: Option<Instant>,
 

@@ -2,15 +2,16 @@
 //! what is told of all together.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 
 use bytes::Bytes;
 
-use super::super::{admin, wires::Parcel};
-use super::{Connection, Leaving, Moved, Number, PeerId, Shard, ip_of};
-use crate::broker::Event;
+use super::super::{admin, panics::caught, wires::Parcel};
+use super::{Connection, End, Leaving, Moved, Number, PeerId, Shard, ip_of};
+use crate::broker::{Action, Event};
 use crate::net::{Address, Carried, ReadHalf, WriteHalf};
 use crate::protocol::{Answer, Reading, Status};
-use crate::spread::{Answered, Letter};
+use crate::spread::{Answered, Arrival, Letter};
 use crate::time::Time;
 use crate::wire::Message;
 
@@ -65,12 +66,7 @@ impl Shard {
         self.wake_turn();
     }
 
-    fn pack(
-        &self,
-        connection: Connection,
-        reader: ReadHalf,
-        arrival: Option<crate::spread::Arrival>,
-    ) -> bool {
+    fn pack(&self, connection: Connection, reader: ReadHalf, arrival: Option<Arrival>) -> bool {
         let (Some(wires), Some(arrival), Some(leaving)) =
             (&self.wires, arrival, connection.leaving)
         else {
@@ -106,17 +102,16 @@ impl Shard {
         Some((self.admit(writer, address)?, reader))
     }
 
-    /// A connection comes over from another thread, and has said something.
+    /// A connection comes over from another thread. What it says is to be heard at once.
     pub(in super::super) fn take_moved(
         &mut self,
         moved: Moved,
-    ) -> Option<(PeerId, ReadHalf, Address)> {
+    ) -> Option<(PeerId, ReadHalf, Said)> {
         let address = moved.address;
         let Ok((reader, writer)) = moved.stream.unpack() else {
             self.door().leave(ip_of(address));
             return None;
         };
-        let now = self.clock.now();
         self.open += 1;
         let id = self.make_place();
         let mut connection = Connection::new(id, address, moved.session, writer);
@@ -125,13 +120,15 @@ impl Shard {
         connection.rest = moved.rest;
         connection.ignored = moved.ignored;
         self.seat(connection);
-        self.act_on(now, |spread, out| {
-            spread.arrive(now, id, moved.arrival, out)
-        });
-        let reading = moved.reading;
+        Some((id, reader, (moved.arrival, moved.reading)))
+    }
+
+    /// A connection that came over has said this.
+    pub(in super::super) fn welcome(&mut self, id: PeerId, (arrival, reading): Said) {
+        let now = self.clock.now();
+        self.act_on(now, |spread, out| spread.arrive(now, id, arrival, out));
         self.decide(now, Event::Heard { peer: id, reading });
         self.touched(id);
-        Some((id, reader, address))
     }
 
     /// Letters of another thread's last turn.
@@ -142,9 +139,36 @@ impl Shard {
             if let Letter::Survey { .. } | Letter::Surveyed { .. } = letter {
                 self.spread.set_totals(self.all_totals());
             }
-            self.act_on(now, |spread, out| spread.hear(now, from, letter, out));
+            let subject = subject(&letter);
+            let last = matches!(letter, Letter::Lost { .. });
+            let read = caught(|| self.hear(now, from, letter));
+            match (read, subject) {
+                (Ok(()), _) => {}
+                (Err(_), Some(Subject::Ours(id))) => self.finish(id, End::Panic),
+                (Err(_), Some(Subject::Theirs(id))) => self.give_up(now, from, id, last),
+                // What all shards have to know or do together would not hold in this one: rules
+                // of access, a drain. Better no broker than one that lets in whom it should not.
+                (Err(panic), None) => resume_unwind(panic),
+            }
         }
         self.wake_turn();
+    }
+
+    fn hear(&mut self, now: Time, from: Number, letter: Letter) {
+        self.act_on(now, |spread, out| spread.hear(now, from, letter, out));
+    }
+
+    /// Something panicked over a letter about a connection of another thread. This one forgets
+    /// it, as it would one of its own, and that one ends it.
+    fn give_up(&mut self, now: Time, owner: Number, peer: PeerId, lost: bool) {
+        if !lost {
+            // What follows a panic may panic again.
+            let _ = caught(|| self.hear(now, owner, Letter::Lost { peer }));
+        }
+        if let Some(wires) = &self.wires {
+            // If that thread has ended, so has the connection.
+            let _ = wires.hand(owner, Parcel::Broken(peer));
+        }
     }
 
     /// The end of a turn, as far as other threads have to do with it. True if another one has to
@@ -234,6 +258,58 @@ fn reply(answered: &Answered, now: Time) -> Answer {
         ms: 0,
         properties: Bytes::new(),
         body: Message::single(&report),
+    }
+}
+
+/// With what a connection comes over, and what it said when it left.
+type Said = (Arrival, Reading);
+
+/// The connection that a letter is about.
+enum Subject {
+    /// One of the reader's own.
+    Ours(PeerId),
+    /// One of the writer's.
+    Theirs(PeerId),
+}
+
+/// Whom a letter is about; none if it is about all that is.
+fn subject(letter: &Letter) -> Option<Subject> {
+    match letter {
+        Letter::Opened { peer, .. }
+        | Letter::Heard { peer, .. }
+        | Letter::Sign { peer }
+        | Letter::Lost { peer }
+        | Letter::Full { peer, .. }
+        | Letter::Lend { peer, .. }
+        | Letter::Recall { peer, .. } => Some(Subject::Theirs(*peer)),
+        Letter::Return { peer, .. } | Letter::Hungry { peer, .. } | Letter::Suspects { peer } => {
+            Some(Subject::Ours(*peer))
+        }
+        Letter::Act(action) => match &**action {
+            Action::Assign { peer, .. }
+            | Action::Answer { peer, .. }
+            | Action::Cancel { peer, .. }
+            | Action::Tell { peer, .. }
+            | Action::Query { peer, .. }
+            | Action::Watch { peer, .. }
+            | Action::Gauge { peer }
+            | Action::Hold { peer, .. }
+            | Action::Close { peer } => Some(Subject::Ours(*peer)),
+            Action::Note(fact) => fact.peer().map(Subject::Ours),
+            Action::Drained { .. } => None,
+        },
+        Letter::Access(_)
+        | Letter::Drain { .. }
+        | Letter::Undrain { .. }
+        | Letter::Done { .. }
+        | Letter::Finish { .. }
+        | Letter::Last { .. }
+        | Letter::Seen { .. }
+        | Letter::Ready { .. }
+        | Letter::Survey { .. }
+        | Letter::Surveyed { .. }
+        | Letter::Mark { .. }
+        | Letter::Marked { .. } => None,
     }
 }
 

@@ -1,28 +1,18 @@
-//! A broker of several threads, over real sockets.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may"
-)]
+//! Services of several homes, and who has to do with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use scale0::net::{Clock, Link};
-use scale0::sdk::{BuildError, Dialect};
+use scale0::sdk::Dialect;
 use scale0::server::{Config, Running};
-use scale0::session::{self, Heard};
-use scale0::spread::home;
+use scale0::session;
 use scale0::wire::{Message, Piece, SocketType};
 use scale0::{Client, Task, Worker};
-use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
-const THREADS: usize = 2;
+use crate::{Run, THREADS, bounded, dismiss, hire, info, link, next, services, task, until};
 
 fn broker_of(change: impl FnOnce(&mut Config)) -> (Running, String) {
     let mut config = Config {
@@ -40,52 +30,12 @@ fn broker() -> (Running, String) {
     broker_of(|_| {})
 }
 
-/// A service for each thread.
-fn services() -> [String; THREADS] {
-    std::array::from_fn(|shard| {
-        let mut names = (0..).map(|n| format!("service-{n}"));
-        let at_home = |name: &String| home(&name.as_str().into(), THREADS) == shard;
-        names.find(at_home).unwrap()
-    })
-}
-
-type Run = (oneshot::Sender<()>, JoinHandle<Result<(), BuildError>>);
-
-fn hire(worker: Worker) -> Run {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let run = tokio::spawn(worker.run(async { drop(stopped.await) }));
-    (stop, run)
-}
-
-async fn dismiss((stop, run): Run) {
-    stop.send(()).unwrap();
-    run.await.unwrap().unwrap();
-}
-
 fn echo(endpoint: &str, services: &[String], capacity: u16) -> Worker {
     let mut builder = Worker::builder(endpoint).unwrap().capacity(capacity);
     for service in services {
         builder = builder.service(service, async |task: Task| Ok(task.into_body()));
     }
     builder.build().unwrap()
-}
-
-async fn bounded(test: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(60), test)
-        .await
-        .expect("it takes too long");
-}
-
-async fn info(client: &Client, service: &str) -> serde_json::Value {
-    let reply = client.call(service, "").await.unwrap();
-    serde_json::from_str(&reply.text()).unwrap()
-}
-
-/// Asks until the answer is as it should be; the time that the test may take bounds it.
-async fn until(client: &Client, holds: impl Fn(&serde_json::Value) -> bool) {
-    while !holds(&info(client, "s0.info").await) {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -196,32 +146,6 @@ async fn one_client_reaches_the_services_of_all_threads() {
         broker.stop();
     })
     .await;
-}
-
-fn task(id: u64, service: &str, body: &[u8]) -> Vec<Vec<u8>> {
-    let mut head = b"S0\x01\x01\0".to_vec();
-    head.push(u8::try_from(service.len()).unwrap());
-    head.extend_from_slice(&[0, 0, 0, 0, 0, 0]);
-    head.extend_from_slice(&id.to_be_bytes());
-    head.extend_from_slice(service.as_bytes());
-    vec![head, body.to_vec()]
-}
-
-/// The next message; none when the connection has ended.
-async fn next(link: &mut Link) -> Option<Message> {
-    loop {
-        match link.heard(usize::MAX).await {
-            Ok(Some(Heard::Message(message))) => return Some(message),
-            Ok(_) => {}
-            Err(_) => return None,
-        }
-    }
-}
-
-async fn link(endpoint: &str) -> Link {
-    let config = Arc::new(session::Config::new(SocketType::Dealer));
-    let link = Link::open(&endpoint.parse().unwrap(), config, Clock::start()).await;
-    link.unwrap()
 }
 
 #[tokio::test]

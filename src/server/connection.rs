@@ -53,7 +53,12 @@ pub(super) async fn accept(shard: Rc<RefCell<Shard>>, listener: Listener) {
 fn begin(shard: &Rc<RefCell<Shard>>, id: PeerId, reader: ReadHalf, address: Address) {
     let shard = Rc::clone(shard);
     tokio::task::spawn_local(async move {
-        match outcome(pin!(serve(&shard, id, reader))).await {
+        let served = async {
+            // Our greeting goes out, and time runs.
+            shard.borrow_mut().touched(id);
+            serve(&shard, id, reader).await
+        };
+        match outcome(pin!(served)).await {
             // It has taken its place among all that are open along.
             Some(Served::Moved) => {}
             Some(Served::Over) => shard.borrow_mut().released(address),

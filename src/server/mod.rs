@@ -34,6 +34,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::net::{BindError, Listener, Transport, entropy};
 use crate::wire::Endpoint;
 use crew::Crew;
@@ -109,14 +111,15 @@ impl Server {
         let mut receiving = crew
             .start()?
             .map(|inbox| tokio::task::spawn_local(connection::receive(Rc::clone(&shard), inbox)));
-        let accepting: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| {
-                tokio::task::spawn_local(connection::accept(Rc::clone(&shard), listener))
-            })
-            .collect();
-        let watching =
-            access.map(|file| tokio::task::spawn_local(access::watch(Rc::clone(&shard), file)));
+        // Tasks without an end of their own: without one of them the broker would look alive, and
+        // be deaf.
+        let mut standing = JoinSet::new();
+        for listener in listeners {
+            standing.spawn_local(connection::accept(Rc::clone(&shard), listener));
+        }
+        if let Some(file) = access {
+            standing.spawn_local(access::watch(Rc::clone(&shard), file));
+        }
         // A task among the connections' tasks: it has its turn after those that are ready.
         let mut turns = tokio::task::spawn_local(shard::turns(Rc::clone(&shard)));
         let mut all = std::pin::pin!(async {
@@ -127,21 +130,24 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
+            let standing = async {
+                match standing.join_next().await {
+                    Some(_) => Err(Error::Panicked),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                ended = standing => ended,
                 ended = async { tokio::try_join!(turns, crew.ended()).map(|_| ()) } => ended,
                 ended = receiving => ended.and(Err(Error::Panicked)),
             }
         });
-        let ended = tokio::select! {
+        tokio::select! {
             ended = &mut all => ended,
             () = shutdown => {
                 shard.borrow_mut().drain(drain_timeout);
                 all.await
             }
-        };
-        for task in accepting.into_iter().chain(watching) {
-            task.abort();
         }
-        ended
     }
 }

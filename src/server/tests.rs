@@ -129,6 +129,39 @@ fn a_panic_in_one_connections_task_ends_that_connection_only() {
 }
 
 #[test]
+fn a_panic_over_a_stream_that_has_just_come_ends_that_connection_only() {
+    run(async {
+        let (server, shard, endpoint) = server().await;
+        tokio::task::spawn_local(server.run(std::future::pending()));
+        let turn = between_turns(&shard).await;
+        shard.borrow_mut().set_turn(Arc::new(Trap(turn)).into());
+        assert!(open(&endpoint).await.is_err(), "closed");
+        assert_eq!(shard.borrow().connections(), (0, 0));
+        let _second = open(&endpoint).await.unwrap();
+        assert_eq!(shard.borrow().connections(), (1, 1));
+    });
+}
+
+#[test]
+#[allow(
+    clippy::await_holding_refcell_ref,
+    reason = "the task that accepts panics"
+)]
+fn a_listener_that_has_panicked_is_an_error_of_the_server() {
+    run(async {
+        let (server, shard, endpoint) = server().await;
+        let running = tokio::task::spawn_local(server.run(std::future::pending()));
+        drop(between_turns(&shard).await);
+        let address = endpoint.to_string().replace("tcp://", "");
+        let borrowed = shard.borrow_mut();
+        let _stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let ended = running.await.unwrap();
+        drop(borrowed);
+        assert!(matches!(ended, Err(Error::Panicked)));
+    });
+}
+
+#[test]
 #[allow(
     clippy::await_holding_refcell_ref,
     reason = "the task that needs it panics"

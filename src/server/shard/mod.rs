@@ -143,7 +143,8 @@ impl Shard {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes on a stream that was let in.
+    /// Takes on a stream that was let in; its task is to say first that it is there
+    /// ([`touched`](Self::touched)).
     pub(super) fn admit(&mut self, writer: WriteHalf, address: Address) -> Option<PeerId> {
         let ip = ip_of(address);
         let now = self.clock.now();
@@ -163,7 +164,6 @@ impl Shard {
             self.totals.evicted += 1;
             self.finish(evicted, End::Evicted);
         }
-        self.touched(id);
         Some(id)
     }
 

@@ -65,6 +65,7 @@ use post::Post;
 use queue::Lines;
 use service::Services;
 use setting::Settings;
+use share::Stirred;
 use task::Tasks;
 
 use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};
@@ -265,6 +266,8 @@ pub struct Broker {
     beside: usize,
     /// A drain ends when other brokers have no tasks either.
     waits_for_others: bool,
+    /// What has changed about workers that other brokers have a part of.
+    stirred: Stirred,
     /// Connections held back until there is room.
     paused: VecDeque<PeerId>,
     /// A deadline is set to let one of them go on.
@@ -318,6 +321,7 @@ impl Broker {
             outside: 0,
             beside: 0,
             waits_for_others: false,
+            stirred: Stirred::default(),
             paused: VecDeque::new(),
             resuming: false,
             counters: Counters::default(),

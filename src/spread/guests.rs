@@ -121,6 +121,7 @@ impl Spread {
         };
         if let Reading::Word(Word::Announce(announcement)) = &mut reading {
             if announcement.dialect == Dialect::Scale0 {
+                self.broker.share(inner);
                 announcement.capacity = self.stakes.entry(inner).or_default().capacity();
             } else if let Some(guest) = self.guests.get_mut(inner) {
                 guest.ours = true;

@@ -515,6 +515,7 @@ impl Spread {
                 away: Shards::default(),
             }));
             self.stakes.insert(inner, Stake::of(has));
+            self.broker.share(inner);
         }
         let Some(shared) = self.owned.shared(peer) else {
             return;
@@ -578,9 +579,11 @@ impl Spread {
     pub(super) fn look_at_stakes(&mut self, now: Time, out: &mut Vec<Action>) {
         // What one shard gives back to itself may be dealt at once.
         for _ in 0..ROUNDS {
-            let mut changed = false;
-            let peers: Vec<PeerId> = self.stakes.keys().copied().collect();
-            for inner in peers {
+            let stirred = self.broker.take_stirred();
+            if stirred.is_empty() {
+                break;
+            }
+            for inner in stirred {
                 let (load, hungry) = (self.broker.load_of(inner), self.broker.is_hungry(inner));
                 let Some(stake) = self.stakes.get_mut(&inner) else {
                     continue;
@@ -593,7 +596,6 @@ impl Spread {
                     self.tell_owner(inner, word);
                     continue;
                 }
-                changed = true;
                 let peer = outer(inner);
                 self.owned.returned(peer, self.me, word.returned);
                 if let Some(on) = word.hungry {
@@ -601,10 +603,19 @@ impl Spread {
                 }
                 self.deal(now, peer, out);
             }
-            if !changed {
-                break;
-            }
         }
+    }
+
+    /// A worker that would have to be looked at, and is not among those that will be: there is
+    /// none, at any time. It takes a look at all of them.
+    #[must_use]
+    pub fn overlooked(&self) -> Option<PeerId> {
+        let mut stakes = self.stakes.iter().filter(|(inner, stake)| {
+            let (load, hungry) = (self.broker.load_of(**inner), self.broker.is_hungry(**inner));
+            let mut seen = **stake;
+            seen.look(load, hungry) != Said::default() && !self.broker.is_stirred(**inner)
+        });
+        stakes.next().map(|(inner, _)| *inner)
     }
 
     pub(super) fn signed(&mut self, now: Time, peer: PeerId, out: &mut Vec<Action>) {

@@ -663,6 +663,12 @@ impl<'a> World<'a> {
             self.spreads[shard].answer(answered, report(), &mut out);
         }
         self.spreads[shard].settle(self.now, &mut out);
+        if let Some(peer) = self.spreads[shard].overlooked() {
+            return broken(
+                Promise::Books,
+                format!("shard {shard} does not look at {peer:?}, of which there is news"),
+            );
+        }
         for action in out {
             self.perform(shard, action)?;
         }

@@ -211,6 +211,43 @@ pub enum Action {
     Note(Fact),
 }
 
+impl Action {
+    /// Whom it is about; nobody in particular for what concerns the broker as a whole.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::Assign { peer, .. }
+            | Self::Answer { peer, .. }
+            | Self::Cancel { peer, .. }
+            | Self::Tell { peer, .. }
+            | Self::Query { peer, .. }
+            | Self::Watch { peer, .. }
+            | Self::Gauge { peer }
+            | Self::Hold { peer, .. }
+            | Self::Close { peer } => Some(*peer),
+            Self::Note(fact) => fact.peer(),
+            Self::Drained { .. } => None,
+        }
+    }
+
+    /// The same action, about another.
+    pub(crate) fn set_peer(&mut self, other: PeerId) {
+        match self {
+            Self::Assign { peer, .. }
+            | Self::Answer { peer, .. }
+            | Self::Cancel { peer, .. }
+            | Self::Tell { peer, .. }
+            | Self::Query { peer, .. }
+            | Self::Watch { peer, .. }
+            | Self::Gauge { peer }
+            | Self::Hold { peer, .. }
+            | Self::Close { peer } => *peer = other,
+            Self::Note(fact) => fact.set_peer(other),
+            Self::Drained { .. } => {}
+        }
+    }
+}
+
 /// A question that one of the broker's own services answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Query {

@@ -682,18 +682,13 @@ impl<'a> World<'a> {
 
     fn perform(&mut self, shard: Shard, action: Action) -> Checked {
         self.tell(|| format!("   {shard}: {action:?}"));
-        let peer = match &action {
-            Action::Assign { peer, .. }
-            | Action::Answer { peer, .. }
-            | Action::Cancel { peer, .. }
-            | Action::Tell { peer, .. }
-            | Action::Query { peer, .. }
-            | Action::Watch { peer, .. }
-            | Action::Gauge { peer }
-            | Action::Hold { peer, .. }
-            | Action::Close { peer } => *peer,
+        match action {
             Action::Drained { .. } => return self.ended(shard),
             Action::Note(_) => return Ok(()),
+            _ => {}
+        }
+        let Some(peer) = action.peer() else {
+            return Ok(());
         };
         let Some(&conn) = self.by_id.get(&(shard, peer)) else {
             return broken(

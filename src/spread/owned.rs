@@ -222,10 +222,13 @@ impl Spread {
                 for shard in self.known(peer).iter() {
                     self.forward(peer, shard, Reading::Word(word.clone()));
                 }
-                if let Some(own) = self.owned.get_mut(peer)
-                    && let Work::Majordomo(_) = own.work
-                {
-                    own.work = Work::None;
+                if let Some(own) = self.owned.get_mut(peer) {
+                    if let Work::Majordomo(_) = own.work {
+                        own.work = Work::None;
+                    }
+                    if let Some(said) = &mut own.who.said {
+                        (said.promise, said.credit) = (Duration::ZERO, false);
+                    }
                 }
                 self.owned.forget_told(peer);
                 self.here(now, peer, Reading::Word(word), out);
@@ -372,13 +375,17 @@ impl Spread {
         if !ping.back.envelope.is_empty() {
             return self.here(now, peer, Reading::Word(Word::Ping(ping)), out);
         }
-        let said = Ping {
+        let mut said = Ping {
             capacity: None,
             ..ping.clone()
         };
         let Some(own) = self.owned.get_mut(peer) else {
             return;
         };
+        // One that says nothing of what the client understands takes nothing of it back.
+        if let Some(before) = own.who.said.as_ref().filter(|_| !ping.capable) {
+            (said.capable, said.credit) = (before.capable, before.credit);
+        }
         own.who.said = Some(said.clone());
         let known = own.known;
         if ping.capable {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use scale0::protocol::{Id, Name, Status, Wants};
 use scale0::time::Time;
 
-use super::plan::Way;
+use super::plan::{Plan, Way};
 use super::work::WINDOW;
 use crate::ledger::{Checked, Promise, broken};
 
@@ -94,6 +94,8 @@ pub(super) struct Books {
     pub(super) drained: Option<Time>,
     pub(super) called_off: Option<Time>,
     pub(super) asked_to_drain: Option<Time>,
+    /// Workers that fail are left out for a while: then they may be idle.
+    pub(super) ejects: bool,
     /// A drain that cannot be called off.
     pub(super) for_good: bool,
 }
@@ -107,6 +109,13 @@ const SKIPPED: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(1200);
 
 impl Books {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            ejects: plan.config.eject_after < u32::MAX,
+            ..Self::default()
+        }
+    }
+
     /// `counts` tells whether its client gives credit.
     pub(super) fn asked(
         &mut self,
@@ -500,7 +509,7 @@ impl Books {
             for (conn, hand) in &self.hands {
                 let idle = hand.room.is_some_and(|since| since + PATIENCE <= now);
                 // What came before may wait for a wildcard, and does so until it is served.
-                let idle = idle && hand.offered <= since;
+                let idle = idle && hand.offered <= since && !self.ejects;
                 must!(
                     !(idle && hand.offers.iter().any(named)),
                     IdleHands,
@@ -510,6 +519,15 @@ impl Books {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is left to be done, of one-way tasks either.
+    pub(super) fn all_done(&self, now: Time) -> bool {
+        let mut tasks = self.tasks.values();
+        tasks.all(|task| {
+            let oneway = task.way.wants.is_oneway();
+            (task.over || task.own) && !(oneway && task.deadline + GRACE > now)
+        })
     }
 
     /// Nothing is asked that has no answer.

@@ -90,12 +90,19 @@ impl Fault {
             // Somebody misses it, or its worker has stated less.
             Self::NeverCallsBack => &[Promise::IdleHands, Promise::Capacity],
             Self::SwallowsLost => &[Promise::Books, Promise::Drain],
-            Self::IntroducesLate => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
+            Self::IntroducesLate => &[
+                Promise::OneFinal,
+                Promise::IdleHands,
+                Promise::Books,
+                Promise::Drain,
+            ],
             Self::ReleasesForAll => &[Promise::Limits],
             Self::SwallowsMarks => &[Promise::Released],
             Self::DoneTooEarly | Self::NeverDone => &[Promise::Drain],
             Self::SwallowsCancels => &[Promise::CancelTold],
-            Self::AnswersTwice | Self::SwallowsAnswers => &[Promise::OneFinal],
+            Self::AnswersTwice => &[Promise::OneFinal],
+            // Or its shard ends without it.
+            Self::SwallowsAnswers => &[Promise::OneFinal, Promise::Drain],
             Self::SwallowsReports => &[Promise::OneFinal, Promise::Drain],
             // It is missed, or its place.
             Self::SwallowsAssignments => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],

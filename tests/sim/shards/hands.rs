@@ -125,6 +125,14 @@ pub(super) fn refusal(token: Id) -> Reading {
     word
 }
 
+pub(super) fn failure(token: Id, numbers: [u64; 2]) -> Reading {
+    let mut word = reply(false, token, numbers);
+    if let Reading::Word(Word::Reply(reply)) = &mut word {
+        reply.code = 500;
+    }
+    word
+}
+
 pub(super) fn credit(serial: u64, more: Portion) -> Reading {
     let back = back(false, serial);
     Reading::Word(Word::Credit(Credit { back, more }))

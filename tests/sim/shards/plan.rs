@@ -89,7 +89,7 @@ impl Plan {
             wait_for_worker: Duration::from_millis(700),
             suspect_after: Duration::from_secs(1),
             overflow: *dice.pick(&[Overflow::Refuse, Overflow::Block]),
-            eject_after: u32::MAX,
+            eject_after: *dice.pick(&[u32::MAX, u32::MAX, u32::MAX, 2]),
             drain_time: Duration::from_secs(2),
             ..Config::default()
         };

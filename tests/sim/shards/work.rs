@@ -68,7 +68,10 @@ impl World<'_> {
             let sent = job.sent;
             self.jobs.remove(&(conn, token));
             let majordomo = self.plan.peers[peer].majordomo;
-            let word = hands::reply(majordomo, token, [serial, sent]);
+            let word = match self.books.ejects && !majordomo && !self.resting && serial % 3 == 0 {
+                true => hands::failure(token, [serial, sent]),
+                false => hands::reply(majordomo, token, [serial, sent]),
+            };
             return self.say(peer, word, Meant::Replied(token));
         }
         if job.window == Some(0) {

@@ -134,7 +134,7 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|cast| (cast.offers.clone(), cast.capacity))
                 .collect(),
-            books: Books::default(),
+            books: Books::of(plan),
             serial: 0,
             generation: 0,
             undrains: BTreeMap::new(),
@@ -179,10 +179,13 @@ impl<'a> World<'a> {
 
     /// Whoever is held back says the rest of it, and everybody has an answer.
     fn come_to_rest(&mut self) -> Checked {
-        for _ in 0..30 {
+        for _ in 0..100 {
             self.run_until(self.now + Duration::from_secs(4))?;
             let said = |conn: &Conn| conn.gone || conn.id.is_none() || conn.up.is_empty();
-            if self.books.open(|_| true).is_empty() && self.conns.iter().all(said) {
+            if self.books.open(|_| true).is_empty()
+                && self.books.all_done(self.now)
+                && self.conns.iter().all(said)
+            {
                 break;
             }
         }

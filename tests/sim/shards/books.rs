@@ -341,8 +341,11 @@ impl Books {
             true => hand.capacity.max(hand.former_capacity),
             false => hand.capacity,
         };
+        let known = |offers: &[Name]| offers.iter().any(|offer| offer.serves(&task.service));
+        // The same, and it has announced itself again since.
+        let crossed = left && (hand.holding.len() >= most || !known(&hand.offers));
         must!(
-            hand.holding.len() < most,
+            crossed || hand.holding.len() < most,
             Capacity,
             "{conn} has {} of {most} already",
             hand.holding.len()
@@ -350,7 +353,12 @@ impl Books {
         let mut offers = hand.offers.iter();
         let offered = offers.any(|offer| offer.serves(&task.service))
             || fresh && hand.former_offers.iter().any(|o| o.serves(&task.service));
-        must!(offered, Capacity, "{conn} does not offer {}", task.service);
+        must!(
+            crossed || offered,
+            Capacity,
+            "{conn} does not offer {}",
+            task.service
+        );
         must!(
             !hand.holding.contains_key(&token),
             OneStart,
@@ -372,7 +380,7 @@ impl Books {
         }
         hand.holding.insert(token, serial);
         task.attempts += 1;
-        task.again = task.way.idempotent || hand.majordomo;
+        task.again = task.way.idempotent || hand.majordomo || crossed;
         (task.given_at, task.waits) = (Some(now), None);
         self.look_for_room(now, conn);
         Ok(())

@@ -189,7 +189,8 @@ impl<'a> World<'a> {
                 break;
             }
         }
-        Ok(())
+        // What was said last is still under way.
+        self.run_until(self.now + SETTLED)
     }
 
     /// A drain that was not called off in time has ended, or will.

@@ -132,6 +132,7 @@ impl Broker {
         let timer = self.deadlines.set(until, Due::Post(node));
         post.standing = Standing::Ejected { until, timer };
         let (peer, service) = (post.peer, post.service);
+        self.stir(peer.place);
         if let Some(service) = self.services.get_mut(service) {
             service.outcasts.insert((until, node));
         }
@@ -168,6 +169,7 @@ impl Broker {
         (post.standing, post.fails, post.returned) = (Standing::Good, 0, now);
         post.start_slowly(now);
         let (peer, service) = (post.peer, post.service);
+        self.stir(peer.place);
         if let Some(service) = self.services.get_mut(service) {
             service.outcasts.remove(&(until, node));
         }
@@ -180,6 +182,9 @@ impl Broker {
         let Some(post) = self.posts.remove(node) else {
             return;
         };
+        if let Some(service) = self.services.get_mut(post.service) {
+            service.sharers.remove(&post.peer);
+        }
         if post.is_weighted()
             && let Some(service) = self.services.get_mut(post.service)
         {

@@ -65,6 +65,7 @@ use post::Post;
 use queue::Lines;
 use service::Services;
 use setting::Settings;
+use share::Stirred;
 use task::Tasks;
 
 use crate::protocol::{Answer, Assignment, Dialect, Id, Name, Notice, Reading, Return, Word};
@@ -210,6 +211,43 @@ pub enum Action {
     Note(Fact),
 }
 
+impl Action {
+    /// Whom it is about; nobody in particular for what concerns the broker as a whole.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::Assign { peer, .. }
+            | Self::Answer { peer, .. }
+            | Self::Cancel { peer, .. }
+            | Self::Tell { peer, .. }
+            | Self::Query { peer, .. }
+            | Self::Watch { peer, .. }
+            | Self::Gauge { peer }
+            | Self::Hold { peer, .. }
+            | Self::Close { peer } => Some(*peer),
+            Self::Note(fact) => fact.peer(),
+            Self::Drained { .. } => None,
+        }
+    }
+
+    /// The same action, about another.
+    pub(crate) fn set_peer(&mut self, other: PeerId) {
+        match self {
+            Self::Assign { peer, .. }
+            | Self::Answer { peer, .. }
+            | Self::Cancel { peer, .. }
+            | Self::Tell { peer, .. }
+            | Self::Query { peer, .. }
+            | Self::Watch { peer, .. }
+            | Self::Gauge { peer }
+            | Self::Hold { peer, .. }
+            | Self::Close { peer } => *peer = other,
+            Self::Note(fact) => fact.set_peer(other),
+            Self::Drained { .. } => {}
+        }
+    }
+}
+
 /// A question that one of the broker's own services answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Query {
@@ -265,6 +303,8 @@ pub struct Broker {
     beside: usize,
     /// A drain ends when other brokers have no tasks either.
     waits_for_others: bool,
+    /// What has changed about workers that other brokers have a part of.
+    stirred: Stirred,
     /// Connections held back until there is room.
     paused: VecDeque<PeerId>,
     /// A deadline is set to let one of them go on.
@@ -318,6 +358,7 @@ impl Broker {
             outside: 0,
             beside: 0,
             waits_for_others: false,
+            stirred: Stirred::default(),
             paused: VecDeque::new(),
             resuming: false,
             counters: Counters::default(),

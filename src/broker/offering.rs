@@ -231,6 +231,7 @@ impl Broker {
         let former = worker.seats.clone();
         let dialect = worker.dialect();
         let called = worker.announcement.name.clone();
+        let shared = self.peer(id).is_some_and(|peer| peer.shared);
         self.stand_down(id.place);
         let wanted = wanted(dialect, offers);
         let mut seats = Vec::with_capacity(wanted.len());
@@ -257,6 +258,9 @@ impl Broker {
                     self.posts.insert(post)
                 }
             };
+            if let Some(found) = self.services.get_mut(service).filter(|_| shared) {
+                found.sharers.insert(id);
+            }
             self.set_post(node, offer, &called);
             let alone = (self.services.get(service)).is_some_and(|found| found.workers == 1);
             self.hear_offer(service, id, offer, held.is_none() && alone);

@@ -68,6 +68,9 @@ pub(super) struct Peer {
     pub(super) given: usize,
     /// It has tasks of other brokers.
     pub(super) elsewhere: bool,
+    /// It has a part of its capacity here, and others elsewhere: what changes about it as a worker
+    /// is noted.
+    pub(super) shared: bool,
     /// It is being closed: nothing more is said to it.
     pub(super) closing: bool,
 }
@@ -97,6 +100,7 @@ impl Peer {
             served: u32::MAX,
             given: 0,
             elsewhere: false,
+            shared: false,
             closing: false,
         }
     }

@@ -77,9 +77,11 @@ impl Broker {
             return;
         };
         task.stage = Stage::Parked;
-        if let Some(service) = self.services.get_mut(task.service) {
+        let index = task.service;
+        if let Some(service) = self.services.get_mut(index) {
             self.loads.push_back(&mut service.parked, number);
         }
+        self.stir_service(index);
     }
 
     pub(super) fn is_parked(&self, number: u32) -> bool {
@@ -91,10 +93,11 @@ impl Broker {
         let Some(task) = self.tasks.get_mut(number) else {
             return;
         };
-        let look = task.look.take();
-        if let Some(service) = self.services.get_mut(task.service) {
+        let (look, index) = (task.look.take(), task.service);
+        if let Some(service) = self.services.get_mut(index) {
             self.loads.remove(&mut service.parked, number);
         }
+        self.stir_service(index);
         if let Some(look) = look {
             self.deadlines.clear(look);
         }
@@ -133,6 +136,8 @@ impl Broker {
     pub(super) fn parked_due(&mut self, number: u32) {
         if let Some(task) = self.tasks.get_mut(number) {
             task.look = None;
+            let service = task.service;
+            self.stir_service(service);
             self.seek(number);
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Service {
     pub(super) empty_since: Time,
     /// When the first waiting task has waited long enough for a worker.
     pub(super) timer: Option<Handle>,
+    /// Workers among them that other brokers have a part of.
+    pub(super) sharers: BTreeSet<PeerId>,
     /// Connections held back because the queue is full.
     pub(super) paused: VecDeque<PeerId>,
     /// Final replies since the service exists.
@@ -159,6 +161,7 @@ impl Services {
             in_flight: 0,
             empty_since: now,
             timer: None,
+            sharers: BTreeSet::new(),
             paused: VecDeque::new(),
             done: 0,
         })

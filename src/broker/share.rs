@@ -1,10 +1,20 @@
 //! One broker of several that share a process: what it is told of the others, and what may be
 //! asked of it so that they can share workers. Who tells and asks is [`spread`](crate::spread).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Action, Broker, Config, PeerId};
 use crate::time::Time;
+
+/// Workers that other brokers have a part of, as far as something about them has changed: their
+/// tasks, whether they may have more, whether any wait for them.
+#[derive(Debug, Default)]
+pub(super) struct Stirred {
+    workers: BTreeSet<PeerId>,
+    /// Tasks have begun to wait there, or do so no more: it concerns all of its workers.
+    services: BTreeSet<u32>,
+}
 
 impl Broker {
     /// The broker of this shard of so many. Its tokens tell whose they are ([`shard_of`](Self::shard_of)),
@@ -71,9 +81,72 @@ impl Broker {
         })
     }
 
+    /// Other brokers have a part of this worker, or will: from now on what changes about it is
+    /// [told](Self::take_stirred).
+    pub fn share(&mut self, peer: PeerId) {
+        let Some(there) = self.peer_mut(peer) else {
+            return;
+        };
+        there.shared = true;
+        let worker = there.worker.as_deref();
+        let seats = worker.map_or(Vec::new(), |worker| worker.seats.clone());
+        for seat in seats {
+            if let Some(service) = self.services.get_mut(seat.service) {
+                service.sharers.insert(peer);
+            }
+        }
+        self.stir(peer.place);
+    }
+
+    /// The shared workers for which [`load_of`](Self::load_of), [`capacity_of`](Self::capacity_of)
+    /// or [`is_hungry`](Self::is_hungry) may say something else than when this was called last.
+    pub fn take_stirred(&mut self) -> BTreeSet<PeerId> {
+        let Stirred {
+            mut workers,
+            services,
+        } = std::mem::take(&mut self.stirred);
+        for service in services {
+            if let Some(service) = self.services.get(service) {
+                workers.extend(&service.sharers);
+            }
+        }
+        workers
+    }
+
+    /// Whether this worker is among them.
+    #[must_use]
+    pub fn is_stirred(&self, peer: PeerId) -> bool {
+        let Stirred { workers, services } = &self.stirred;
+        let mut services = services
+            .iter()
+            .filter_map(|service| self.services.get(*service));
+        workers.contains(&peer) || services.any(|service| service.sharers.contains(&peer))
+    }
+
+    /// Something has changed about a worker.
+    pub(super) fn stir(&mut self, place: u32) {
+        if let Some(peer) = self.peer_at(place).filter(|peer| peer.shared) {
+            let id = peer.id;
+            self.stirred.workers.insert(id);
+        }
+    }
+
+    /// Something has changed about what waits for a service's workers.
+    pub(super) fn stir_service(&mut self, service: u32) {
+        if self
+            .services
+            .get(service)
+            .is_some_and(|service| !service.sharers.is_empty())
+        {
+            self.stirred.services.insert(service);
+        }
+    }
+
     /// Gives a worker another capacity than it has stated: its share of that.
     pub fn allot(&mut self, now: Time, peer: PeerId, capacity: u16, out: &mut Vec<Action>) {
         self.step(now, out, |broker| {
+            // Who does not work any more has slots to give back.
+            broker.stir(peer.place);
             let Some(worker) = broker.worker_mut(peer) else {
                 return;
             };

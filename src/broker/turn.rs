@@ -113,6 +113,7 @@ impl Broker {
     /// A worker's room may have changed: it takes what waits for it, each task in its turn,
     /// and then stands ready if there is room left.
     pub(super) fn settle(&mut self, place: u32) {
+        self.stir(place);
         let most = self.config.limits.worker_tasks;
         loop {
             if self
@@ -192,6 +193,7 @@ impl Broker {
 
     /// Takes a worker off its services' ready lists.
     pub(super) fn stand_down(&mut self, place: u32) {
+        self.stir(place);
         self.for_each_seat(place, |broker, seat| broker.leave_line(seat.node));
     }
 
@@ -238,6 +240,10 @@ impl Broker {
         } else {
             queue.push(lines, now, owner, number, task.cost);
         }
+        if queue.len() == 1 {
+            let service = task.service;
+            self.stir_service(service);
+        }
     }
 
     /// Takes a task out of its queue that waits no longer.
@@ -259,6 +265,9 @@ impl Broker {
                 queue.serve(lines, now, number);
             } else {
                 queue.remove(lines, now, number);
+            }
+            if queue.is_empty() {
+                self.stir_service(index);
             }
         }
         self.resume_for_service(index);

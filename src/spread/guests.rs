@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::slots::Word as Said;
-use super::{Introduction, Letter, Shard, Spread, address, owned};
+use super::{Introduction, Letter, Shard, Spread, owned};
 use crate::broker::{Action, Event, Fact, PeerId};
 use crate::protocol::{Dialect, Notice, Reading, Word};
 use crate::table::Table;
@@ -121,6 +121,7 @@ impl Spread {
         };
         if let Reading::Word(Word::Announce(announcement)) = &mut reading {
             if announcement.dialect == Dialect::Scale0 {
+                self.broker.share(inner);
                 announcement.capacity = self.stakes.entry(inner).or_default().capacity();
             } else if let Some(guest) = self.guests.get_mut(inner) {
                 guest.ours = true;
@@ -212,7 +213,7 @@ impl Spread {
             _ => true,
         };
         if passes {
-            address(&mut action, peer);
+            action.set_peer(peer);
             self.post(owner, Letter::Act(Box::new(action)));
         }
     }

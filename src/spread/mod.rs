@@ -23,6 +23,7 @@ mod home;
 mod letter;
 mod owned;
 mod post;
+mod shared;
 mod slots;
 mod survey;
 
@@ -277,7 +278,7 @@ impl Spread {
             if mute && matches!(action, Action::Answer { .. }) {
                 continue;
             }
-            let Some(peer) = addressee(&action) else {
+            let Some(peer) = action.peer() else {
                 if let Action::Note(fact) = &action
                     && !self.noted(fact)
                 {
@@ -289,7 +290,7 @@ impl Spread {
             if is_guest(peer) {
                 self.for_guest(peer, action);
             } else {
-                address(&mut action, outer(peer));
+                action.set_peer(outer(peer));
                 self.perform(self.me, action, out);
             }
         }
@@ -488,39 +489,6 @@ fn outer(peer: PeerId) -> PeerId {
 
 fn is_guest(peer: PeerId) -> bool {
     peer.place % 2 == 1
-}
-
-/// Whom an action is about.
-fn addressee(action: &Action) -> Option<PeerId> {
-    match action {
-        Action::Assign { peer, .. }
-        | Action::Answer { peer, .. }
-        | Action::Cancel { peer, .. }
-        | Action::Tell { peer, .. }
-        | Action::Query { peer, .. }
-        | Action::Watch { peer, .. }
-        | Action::Gauge { peer }
-        | Action::Hold { peer, .. }
-        | Action::Close { peer } => Some(*peer),
-        Action::Note(fact) => fact.peer(),
-        Action::Drained { .. } => None,
-    }
-}
-
-fn address(action: &mut Action, to: PeerId) {
-    match action {
-        Action::Assign { peer, .. }
-        | Action::Answer { peer, .. }
-        | Action::Cancel { peer, .. }
-        | Action::Tell { peer, .. }
-        | Action::Query { peer, .. }
-        | Action::Watch { peer, .. }
-        | Action::Gauge { peer }
-        | Action::Hold { peer, .. }
-        | Action::Close { peer } => *peer = to,
-        Action::Note(fact) => fact.set_peer(to),
-        Action::Drained { .. } => {}
-    }
 }
 
 /// Bytes of letters that may be under way from one shard to another. One that is busy takes what

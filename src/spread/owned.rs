@@ -6,13 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::home::{best, is_anywhere};
-use super::slots::Word as Said;
-use super::slots::{Move, Slots, Stake};
-use super::{Introduction, Letter, Shard, Shards, Spread, addressee, home, homes, is_guest, outer};
+use super::shared::Shared;
+use super::{Introduction, Letter, Shard, Shards, Spread, home};
 use crate::broker::{Action, Broker, Event, Fact, PeerId};
-use crate::protocol::{
-    Announcement, Answer, Ask, Id, Name, Notice, Offer, Ping, Reading, Reply, Status, Word,
-};
+use crate::protocol::{Answer, Ask, Id, Name, Notice, Ping, Reading, Reply, Status, Word};
 use crate::time::Time;
 
 /// All of them, by their place.
@@ -23,7 +20,7 @@ pub(super) struct Owned {
 
 /// One of them.
 #[derive(Debug)]
-struct Own {
+pub(super) struct Own {
     id: PeerId,
     who: Introduction,
     /// Brokers of other shards that know it.
@@ -38,28 +35,18 @@ struct Own {
     spoke: Time,
     /// It has not named a service yet.
     fresh: bool,
-    work: Work,
+    pub(super) work: Work,
 }
 
 /// What it is as a worker, as far as other shards are concerned.
 #[derive(Debug)]
-enum Work {
+pub(super) enum Work {
     /// Nothing, or the own broker's alone.
     None,
     /// A Majordomo worker of another shard.
     Majordomo(Shard),
     /// A worker with services of other shards.
     Shared(Box<Shared>),
-}
-
-#[derive(Debug)]
-struct Shared {
-    announced: Announcement,
-    slots: Slots,
-    /// Shards other than this one that were told what it offers there.
-    told: Shards,
-    /// Brokers that have sent it to another process.
-    away: Shards,
 }
 
 impl Owned {
@@ -84,12 +71,12 @@ impl Owned {
         }
     }
 
-    fn get(&self, id: PeerId) -> Option<&Own> {
+    pub(super) fn get(&self, id: PeerId) -> Option<&Own> {
         let own = self.places.get(id.place as usize)?.as_deref();
         own.filter(|own| own.id == id)
     }
 
-    fn get_mut(&mut self, id: PeerId) -> Option<&mut Own> {
+    pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Own> {
         let own = self.places.get_mut(id.place as usize)?.as_deref_mut();
         own.filter(|own| own.id == id)
     }
@@ -99,23 +86,12 @@ impl Owned {
         self.places.get_mut(id.place as usize)?.take()
     }
 
-    fn shared(&mut self, id: PeerId) -> Option<&mut Shared> {
-        match &mut self.get_mut(id)?.work {
-            Work::Shared(shared) => Some(shared),
-            _ => None,
-        }
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Own> {
+        self.places.iter_mut().flatten().map(|own| &mut **own)
     }
 
     pub(super) fn address(&self, id: PeerId) -> Option<SocketAddr> {
         self.get(id)?.who.address
-    }
-
-    /// What a worker states, all its shares together.
-    pub(super) fn capacity(&self, id: PeerId) -> Option<usize> {
-        match &self.get(id)?.work {
-            Work::Shared(shared) => Some(shared.slots.total()),
-            _ => None,
-        }
     }
 
     pub(super) fn introduce(&self, id: PeerId) -> Option<Introduction> {
@@ -153,27 +129,6 @@ impl Owned {
         };
         own.fresh = false;
         (to != me).then_some(to)
-    }
-
-    pub(super) fn returned(&mut self, id: PeerId, by: Shard, slots: u16) {
-        if let Some(shared) = self.shared(id) {
-            shared.slots.give_back(by, slots);
-        }
-    }
-
-    pub(super) fn hunger(&mut self, id: PeerId, shard: Shard, on: bool) {
-        if let Some(shared) = self.shared(id) {
-            shared.slots.hunger(shard, on);
-        }
-    }
-
-    /// A drain was called off: nobody is away any more.
-    pub(super) fn come_back(&mut self) {
-        for own in self.places.iter_mut().flatten() {
-            if let Work::Shared(shared) = &mut own.work {
-                shared.away = Shards::default();
-            }
-        }
     }
 }
 
@@ -267,32 +222,35 @@ impl Spread {
                 for shard in self.known(peer).iter() {
                     self.forward(peer, shard, Reading::Word(word.clone()));
                 }
-                if let Some(own) = self.owned.get_mut(peer)
-                    && let Work::Majordomo(_) = own.work
-                {
-                    own.work = Work::None;
+                if let Some(own) = self.owned.get_mut(peer) {
+                    if let Work::Majordomo(_) = own.work {
+                        own.work = Work::None;
+                    }
+                    if let Some(said) = &mut own.who.said {
+                        (said.promise, said.credit) = (Duration::ZERO, false);
+                    }
                 }
-                if let Some(shared) = self.owned.shared(peer) {
-                    shared.told = Shards::default();
-                }
+                self.owned.forget_told(peer);
                 self.here(now, peer, Reading::Word(word), out);
-                // It may announce itself again while its slots are still on their way back.
-                if let Some(shared) = self.owned.shared(peer) {
-                    shared.slots.state(0, Shards::default());
-                    self.deal(now, peer, out);
-                }
+                self.call_all_back(now, peer, out);
             }
         }
     }
 
     /// The own broker is told.
-    fn here(&mut self, now: Time, peer: PeerId, reading: Reading, out: &mut Vec<Action>) {
+    pub(super) fn here(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        reading: Reading,
+        out: &mut Vec<Action>,
+    ) {
         let peer = self.inner(peer);
         self.decide(now, Event::Heard { peer, reading }, false, out);
     }
 
     /// Another one is told, and of whom that is, if it does not know.
-    fn forward(&mut self, peer: PeerId, to: Shard, reading: Reading) {
+    pub(super) fn forward(&mut self, peer: PeerId, to: Shard, reading: Reading) {
         self.forward_as(peer, to, reading, false);
     }
 
@@ -344,11 +302,11 @@ impl Spread {
         }
     }
 
-    fn known(&self, peer: PeerId) -> Shards {
+    pub(super) fn known(&self, peer: PeerId) -> Shards {
         self.owned.get(peer).map_or(Shards::default(), |o| o.known)
     }
 
-    fn majordomo(&self, peer: PeerId) -> Option<Shard> {
+    pub(super) fn majordomo(&self, peer: PeerId) -> Option<Shard> {
         match self.owned.get(peer)?.work {
             Work::Majordomo(shard) => Some(shard),
             _ => None,
@@ -417,13 +375,17 @@ impl Spread {
         if !ping.back.envelope.is_empty() {
             return self.here(now, peer, Reading::Word(Word::Ping(ping)), out);
         }
-        let said = Ping {
+        let mut said = Ping {
             capacity: None,
             ..ping.clone()
         };
         let Some(own) = self.owned.get_mut(peer) else {
             return;
         };
+        // One that says nothing of what the client understands takes nothing of it back.
+        if let Some(before) = own.who.said.as_ref().filter(|_| !ping.capable) {
+            (said.capable, said.credit) = (before.capable, before.credit);
+        }
         own.who.said = Some(said.clone());
         let known = own.known;
         if ping.capable {
@@ -431,180 +393,9 @@ impl Spread {
                 self.forward(peer, shard, Reading::Word(Word::Ping(quiet(&said))));
             }
         }
-        let stated = ping.capacity;
-        let most = self.broker.config().limits.worker_tasks;
-        if let Some(shared) = self.owned.shared(peer) {
-            // The own broker knows its own part of it only.
-            ping.capacity = None;
-            if let Some(capacity) = stated {
-                shared.announced.capacity = capacity;
-                let homes = shared.slots.homes();
-                let total = clip(&shared.announced, most);
-                shared.slots.state(total, homes);
-            }
-        }
+        self.take_capacity(peer, &mut ping);
         self.here(now, peer, Reading::Word(Word::Ping(ping)), out);
         self.deal(now, peer, out);
-    }
-
-    fn announce(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        announcement: Announcement,
-        out: &mut Vec<Action>,
-    ) {
-        let word = |announcement| Reading::Word(Word::Announce(announcement));
-        if let Some(shard) = self.majordomo(peer) {
-            return self.forward(peer, shard, word(announcement));
-        }
-        let dialect = announcement.dialect;
-        let shared = matches!(
-            self.owned.get(peer).map(|own| &own.work),
-            Some(Work::Shared(_))
-        );
-        if dialect.is_majordomo() {
-            let offered = announcement.offers.first();
-            let to = offered.map_or(self.me, |offer| home(&offer.service, self.shards));
-            if to == self.me || self.broker.capacity_of(self.inner(peer)).is_some() {
-                return self.here(now, peer, word(announcement), out);
-            }
-            if let Some(own) = self.owned.get_mut(peer) {
-                own.work = Work::Majordomo(to);
-            }
-            return self.forward(peer, to, word(announcement));
-        }
-        let at = |offer: &Offer| homes(dialect, &offer.service, self.shards);
-        let all = announcement.offers.iter().map(at);
-        let all = all.fold(Shards::default(), Shards::or);
-        let alone = all.without(self.me).is_empty();
-        if is_wrong(&announcement) || (alone && !shared) {
-            return self.here(now, peer, word(announcement), out);
-        }
-        self.announce_shared(now, peer, announcement, all, out);
-    }
-
-    /// Each shard is told of what it is the home of.
-    fn announce_shared(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        announcement: Announcement,
-        all: Shards,
-        out: &mut Vec<Action>,
-    ) {
-        let most = self.broker.config().limits.worker_tasks;
-        let inner = self.inner(peer);
-        let (me, shards) = (self.me, self.shards);
-        let before = self.broker.capacity_of(inner);
-        let Some(own) = self.owned.get_mut(peer) else {
-            return;
-        };
-        if !matches!(own.work, Work::Shared(_)) {
-            let deep = Announcement {
-                capacity: before.unwrap_or(0),
-                ..announcement.clone()
-            };
-            // What is in use is lent, whatever it has stated since.
-            let load = u16::try_from(self.broker.load_of(inner)).unwrap_or(u16::MAX);
-            let has = clip(&deep, most).max(load);
-            own.work = Work::Shared(Box::new(Shared {
-                announced: announcement.clone(),
-                slots: Slots::new(shards, me, has),
-                told: Shards::default(),
-                away: Shards::default(),
-            }));
-            self.stakes.insert(inner, Stake::of(has));
-        }
-        let Some(shared) = self.owned.shared(peer) else {
-            return;
-        };
-        shared.slots.state(clip(&announcement, most), all);
-        shared.announced = announcement.clone();
-        if !announcement.offers.is_empty() {
-            shared.away = Shards::default();
-        }
-        let told = shared.told.or(all).without(me);
-        shared.told = told;
-        for shard in told.iter() {
-            let mut part = part(&announcement, shard, shards);
-            // The owner alone looks after it, and lends its slots.
-            (part.promise, part.capacity) = (Some(Duration::ZERO), 0);
-            self.forward(peer, shard, Reading::Word(Word::Announce(part)));
-        }
-        let mut ours = part(&announcement, me, shards);
-        ours.capacity = self.stakes.get(&inner).map_or(0, Stake::capacity);
-        self.here(now, peer, Reading::Word(Word::Announce(ours)), out);
-        self.deal(now, peer, out);
-    }
-
-    /// Lends and calls back what can be.
-    pub(super) fn deal(&mut self, now: Time, peer: PeerId, out: &mut Vec<Action>) {
-        let Some(shared) = self.owned.shared(peer) else {
-            return;
-        };
-        for step in shared.slots.deal() {
-            match step {
-                Move::Lend(shard, slots) if shard == self.me => {
-                    self.stake_changed(now, self.inner(peer), |stake| stake.lend(slots), out);
-                }
-                Move::Recall(shard, slots) if shard == self.me => {
-                    self.stake_changed(now, self.inner(peer), |stake| stake.recall(slots), out);
-                }
-                Move::Lend(shard, slots) => self.post(shard, Letter::Lend { peer, slots }),
-                Move::Recall(shard, slots) => self.post(shard, Letter::Recall { peer, slots }),
-            }
-        }
-    }
-
-    pub(super) fn stake_changed(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        change: impl FnOnce(&mut Stake),
-        out: &mut Vec<Action>,
-    ) {
-        let Some(stake) = self.stakes.get_mut(&peer) else {
-            return;
-        };
-        change(stake);
-        let capacity = stake.capacity();
-        self.step(out, |broker, out| {
-            broker.allot(now, peer, capacity, out);
-        });
-    }
-
-    /// What became free or is missed in this turn.
-    pub(super) fn look_at_stakes(&mut self, now: Time, out: &mut Vec<Action>) {
-        // What one shard gives back to itself may be dealt at once.
-        for _ in 0..ROUNDS {
-            let mut changed = false;
-            let peers: Vec<PeerId> = self.stakes.keys().copied().collect();
-            for inner in peers {
-                let (load, hungry) = (self.broker.load_of(inner), self.broker.is_hungry(inner));
-                let Some(stake) = self.stakes.get_mut(&inner) else {
-                    continue;
-                };
-                let word = stake.look(load, hungry);
-                if word == Said::default() {
-                    continue;
-                }
-                if is_guest(inner) {
-                    self.tell_owner(inner, word);
-                    continue;
-                }
-                changed = true;
-                let peer = outer(inner);
-                self.owned.returned(peer, self.me, word.returned);
-                if let Some(on) = word.hungry {
-                    self.owned.hunger(peer, self.me, on);
-                }
-                self.deal(now, peer, out);
-            }
-            if !changed {
-                break;
-            }
-        }
     }
 
     pub(super) fn signed(&mut self, now: Time, peer: PeerId, out: &mut Vec<Action>) {
@@ -661,7 +452,7 @@ impl Spread {
     /// Does what a broker, this one's or another, wants done with a connection of this shard. One
     /// that is gone wants nothing any more.
     pub(super) fn perform(&mut self, from: Shard, action: Action, out: &mut Vec<Action>) {
-        let Some(peer) = addressee(&action) else {
+        let Some(peer) = action.peer() else {
             return out.push(action);
         };
         let (me, here) = (self.me, self.inner(peer));
@@ -710,21 +501,6 @@ impl Spread {
             _ => out.push(action),
         }
     }
-
-    /// The own broker does not take it for a worker any more: the others give it no new tasks.
-    fn worker_left(&mut self, peer: PeerId) {
-        let Some(shared) = self.owned.shared(peer) else {
-            return;
-        };
-        shared.slots.state(0, Shards::default());
-        let mut nothing = shared.announced.clone();
-        nothing.offers.clear();
-        (nothing.promise, nothing.capacity) = (Some(Duration::ZERO), 0);
-        for shard in shared.told.iter() {
-            let reading = Reading::Word(Word::Announce(nothing.clone()));
-            self.forward(peer, shard, reading);
-        }
-    }
 }
 
 /// Whether what a broker wants to say is to be said. Of two brokers that send a worker away both
@@ -749,13 +525,8 @@ fn passes(own: &mut Own, from: Shard, me: Shard, notice: &Notice) -> bool {
         return from == me;
     };
     // A NEEDBROKER has a number, or comes through an envelope, or is answered like this.
-    if back.id != Id::ZERO || !back.envelope.is_empty() {
-        return true;
-    }
-    let all = shared.slots.homes().or(Shards::one(me));
-    let before = shared.away.and(all) == all;
-    shared.away.set(from, true);
-    !before && shared.away.and(all) == all
+    let asked = back.id != Id::ZERO || !back.envelope.is_empty();
+    asked || shared.sent_away(from, me)
 }
 
 /// A PING that says what a client takes, and no more.
@@ -766,32 +537,3 @@ pub(super) fn quiet(ping: &Ping) -> Ping {
         ..ping.clone()
     }
 }
-
-/// What it offers in one shard.
-fn part(announcement: &Announcement, shard: Shard, shards: usize) -> Announcement {
-    let dialect = announcement.dialect;
-    let mut part = announcement.clone();
-    part.offers
-        .retain(|offer| homes(dialect, &offer.service, shards).contains(shard));
-    part
-}
-
-/// Tasks that it may have, all shards together.
-fn clip(announcement: &Announcement, most: usize) -> u16 {
-    if announcement.deep {
-        return announcement.capacity;
-    }
-    let most = u16::try_from(most).unwrap_or(u16::MAX);
-    announcement.capacity.min(most)
-}
-
-/// A worker's announcement is taken whole or not at all: what is wrong whoever looks at it, the
-/// own broker sees whole.
-fn is_wrong(announcement: &Announcement) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut offers = announcement.offers.iter();
-    offers.any(|offer| offer.service.is_reserved() || !seen.insert(&offer.service))
-}
-
-/// A slot may be given back and lent so often within one look.
-const ROUNDS: usize = 4;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::super::{admin, panics::caught, wires::Parcel};
 use super::{Connection, End, Leaving, Moved, Number, PeerId, Shard, ip_of};
-use crate::broker::{Action, Event};
+use crate::broker::Event;
 use crate::net::{Address, Carried, ReadHalf, WriteHalf};
 use crate::protocol::{Answer, Reading, Status};
 use crate::spread::{Answered, Arrival, Letter};
@@ -285,19 +285,7 @@ fn subject(letter: &Letter) -> Option<Subject> {
         Letter::Return { peer, .. } | Letter::Hungry { peer, .. } | Letter::Suspects { peer } => {
             Some(Subject::Ours(*peer))
         }
-        Letter::Act(action) => match &**action {
-            Action::Assign { peer, .. }
-            | Action::Answer { peer, .. }
-            | Action::Cancel { peer, .. }
-            | Action::Tell { peer, .. }
-            | Action::Query { peer, .. }
-            | Action::Watch { peer, .. }
-            | Action::Gauge { peer }
-            | Action::Hold { peer, .. }
-            | Action::Close { peer } => Some(Subject::Ours(*peer)),
-            Action::Note(fact) => fact.peer().map(Subject::Ours),
-            Action::Drained { .. } => None,
-        },
+        Letter::Act(action) => action.peer().map(Subject::Ours),
         Letter::Access(_)
         | Letter::Drain { .. }
         | Letter::Undrain { .. }

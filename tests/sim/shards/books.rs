@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use scale0::protocol::{Id, Name, Status};
+use scale0::protocol::{Id, Name, Status, Wants};
 use scale0::time::Time;
 
-use super::plan::Way;
+use super::plan::{Plan, Way};
+use super::work::WINDOW;
 use crate::ledger::{Checked, Promise, broken};
 
 macro_rules! must {
@@ -28,10 +29,32 @@ pub(super) struct Task {
     given_at: Option<Time>,
     /// Since when it waits, while it does.
     waits: Option<Time>,
+    /// Somebody has refused it, and is to be left alone.
+    rests: Time,
     attempts: usize,
+    given: u64,
     again: bool,
     cancelled: Option<Time>,
     over: bool,
+    /// Parts of its reply that have arrived.
+    parts: u64,
+    /// Parts that it still takes, if its client counts, and since when there are any.
+    window: Option<u64>,
+    opened: Time,
+    /// Parts that it has taken without saying so.
+    owed: u16,
+    /// A part has come that it had given no credit for: only its final brings one along.
+    beyond: Option<Time>,
+}
+
+/// What a client is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told {
+    Error(Status),
+    /// The so-manieth part, of which task.
+    Part(Option<u64>, Option<u64>),
+    /// With the code, of which task, after how many parts.
+    Final(u16, Option<u64>, Option<u64>),
 }
 
 /// A worker as it says it is; a change counts when everybody can know of it.
@@ -53,6 +76,13 @@ pub(super) struct Hand {
     configs: usize,
 }
 
+impl Task {
+    /// Its client waits for a result.
+    fn is_waited_for(&self) -> bool {
+        !self.own && self.way.wants == Wants::Answer
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) tasks: BTreeMap<u64, Task>,
@@ -64,6 +94,8 @@ pub(super) struct Books {
     pub(super) drained: Option<Time>,
     pub(super) called_off: Option<Time>,
     pub(super) asked_to_drain: Option<Time>,
+    /// Workers that fail are left out for a while: then they may be idle.
+    pub(super) ejects: bool,
     /// A drain that cannot be called off.
     pub(super) for_good: bool,
 }
@@ -71,11 +103,28 @@ pub(super) struct Books {
 /// After so long everybody knows, and everything has been looked at.
 pub(super) const SETTLED: Duration = Duration::from_millis(700);
 const GRACE: Duration = Duration::from_millis(400);
+/// Whoever has refused a task is not asked again for so long.
+const SKIPPED: Duration = Duration::from_secs(1);
 /// Nobody waits so long who could be served.
 const PATIENCE: Duration = Duration::from_millis(1200);
 
 impl Books {
-    pub(super) fn asked(&mut self, now: Time, serial: u64, conn: usize, service: &str, way: Way) {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            ejects: plan.config.eject_after < u32::MAX,
+            ..Self::default()
+        }
+    }
+
+    /// `counts` tells whether its client gives credit.
+    pub(super) fn asked(
+        &mut self,
+        now: Time,
+        serial: u64,
+        (conn, counts): (usize, bool),
+        service: &str,
+        way: Way,
+    ) {
         let ttl = match way.ttl_ms {
             0 => Duration::from_secs(3),
             ms => Duration::from_millis(ms),
@@ -91,12 +140,70 @@ impl Books {
                 deadline: now + ttl,
                 given_at: None,
                 waits: Some(now),
+                rests: now,
                 attempts: 0,
+                given: 0,
                 again: false,
                 cancelled: None,
-                over: false,
+                // Nobody waits for an answer.
+                over: way.wants == Wants::Nothing,
+                parts: 0,
+                window: (counts && way.wants == Wants::Answer && !own).then_some(WINDOW),
+                opened: now,
+                owed: 0,
+                beyond: None,
             },
         );
+    }
+
+    /// How often a task has been given to somebody.
+    pub(super) fn attempts(&self, serial: u64) -> u64 {
+        self.tasks.get(&serial).map_or(0, |task| task.given)
+    }
+
+    pub(super) fn holds(&self, conn: usize, token: Id) -> bool {
+        let hand = self.hands.get(&conn);
+        hand.is_some_and(|hand| hand.holding.contains_key(&token))
+    }
+
+    /// Parts that a client has taken of a reply, and has said nothing of.
+    pub(super) fn owes(&self, serial: u64) -> u16 {
+        self.tasks.get(&serial).map_or(0, |task| task.owed)
+    }
+
+    pub(super) fn pays(&mut self, serial: u64) -> u16 {
+        let task = self.tasks.get_mut(&serial).filter(|task| !task.over);
+        task.map_or(0, |task| std::mem::take(&mut task.owed))
+    }
+
+    /// A client takes so many parts more.
+    pub(super) fn credited(&mut self, now: Time, serial: u64, more: u16) {
+        if let Some(task) = self.tasks.get_mut(&serial)
+            && let Some(window) = &mut task.window
+        {
+            if *window == 0 {
+                task.opened = now;
+            }
+            *window += u64::from(more);
+        }
+    }
+
+    /// Who waits for parts of this reply, if anybody has for long.
+    pub(super) fn takes_parts(&self, serial: u64, long: impl Fn(Time) -> bool) -> Option<usize> {
+        let task = self.tasks.get(&serial).filter(|task| !task.over)?;
+        let open = task.window.is_none_or(|window| window > 0) && long(task.opened);
+        (open && task.cancelled.is_none()).then_some(task.conn)
+    }
+
+    /// A worker hands a task on to another.
+    pub(super) fn refused(&mut self, now: Time, conn: usize, token: Id) {
+        let serial = self.free(now, conn, token);
+        if let Some(task) = serial.and_then(|serial| self.tasks.get_mut(&serial)) {
+            task.again = true;
+            task.waits = Some(now);
+            // Who has refused it is not asked again at once.
+            task.rests = now + SKIPPED;
+        }
     }
 
     pub(super) fn cancelled(&mut self, now: Time, serial: u64) {
@@ -108,18 +215,17 @@ impl Books {
     /// The newest task of a connection that has no answer.
     pub(super) fn newest(&self, conn: usize) -> Option<u64> {
         let mut open = self.tasks.iter().rev();
-        open.find(|(_, task)| task.conn == conn && !task.over && !task.own)
+        open.find(|(_, task)| task.conn == conn && !task.over && task.is_waited_for())
             .map(|(serial, _)| *serial)
     }
 
-    /// An answer: a body, or the broker's refusal.
+    /// An answer, or a part of one. `counts` tells whether only credit lets parts come.
     pub(super) fn answered(
         &mut self,
         now: Time,
-        conn: usize,
+        (conn, counts): (usize, bool),
         serial: u64,
-        error: Option<Status>,
-        body: Option<u64>,
+        told: Told,
     ) -> Checked {
         let Some(task) = self.tasks.get_mut(&serial) else {
             return broken(Promise::RightClient, format!("nobody asked {serial}"));
@@ -130,19 +236,63 @@ impl Books {
             "{serial} is answered to {conn}, not {}",
             task.conn
         );
+        must!(
+            task.way.wants != Wants::Nothing,
+            OneWay,
+            "nobody wants to hear of {serial}: {told:?}"
+        );
         must!(!task.over, OneFinal, "{serial} is answered twice");
         must!(
             task.own || now <= task.deadline + GRACE,
             OneFinal,
             "{serial} is answered late"
         );
-        if let (None, Some(body)) = (error, body) {
-            must!(
-                task.own || body == serial,
-                Faithful,
-                "{serial} is answered with {body}"
-            );
-        }
+        let error = match told {
+            Told::Part(body, nth) => {
+                let right = body == Some(serial) && nth == Some(task.parts);
+                must!(
+                    right && task.is_waited_for(),
+                    Faithful,
+                    "{serial} has had {} parts, and now {told:?}",
+                    task.parts
+                );
+                task.parts += 1;
+                task.owed += 1;
+                if let Some(window) = &mut task.window {
+                    if *window == 0 && counts {
+                        task.beyond.get_or_insert(now);
+                    }
+                    *window = window.saturating_sub(1);
+                }
+                return Ok(());
+            }
+            Told::Final(code, body, parts) => {
+                let receipt = task.way.wants == Wants::Receipt && !task.own;
+                must!(
+                    task.own || receipt == (code == Status::ACCEPTED.code()),
+                    OneWay,
+                    "{serial} is answered with {code}"
+                );
+                must!(
+                    task.own || code != Status::UNAVAILABLE.code(),
+                    Refusals,
+                    "{serial} is refused by a worker, which is for others to hear"
+                );
+                must!(
+                    task.own || receipt || (body, parts) == (Some(serial), Some(task.parts)),
+                    Faithful,
+                    "{serial} is answered with {body:?} after {parts:?} parts, not {}",
+                    task.parts
+                );
+                must!(
+                    task.beyond.is_none_or(|at| at == now),
+                    Credit,
+                    "{serial} was sent parts beyond its credit"
+                );
+                None
+            }
+            Told::Error(status) => Some(status),
+        };
         if error == Some(Status::DRAINING) && !task.own {
             let asked = self.asked_to_drain.is_some_and(|at| at <= now);
             let since = self.for_good
@@ -159,11 +309,23 @@ impl Books {
         Ok(())
     }
 
-    pub(super) fn given(&mut self, now: Time, conn: usize, serial: u64, token: Id) -> Checked {
+    pub(super) fn given(
+        &mut self,
+        now: Time,
+        conn: usize,
+        serial: u64,
+        (token, oneway): (Id, bool),
+    ) -> Checked {
         let begun = self.drained;
         let Some(task) = self.tasks.get_mut(&serial) else {
             return broken(Promise::Faithful, format!("nobody asked {serial}"));
         };
+        must!(
+            task.way.wants.is_oneway() == oneway,
+            OneWay,
+            "{conn} is told that {serial} is one-way: {oneway}"
+        );
+        task.given += 1;
         let left = self.left.get(&conn).is_some_and(|at| *at + GRACE > now);
         let Some(hand) = self.hands.get_mut(&conn) else {
             if left {
@@ -179,8 +341,11 @@ impl Books {
             true => hand.capacity.max(hand.former_capacity),
             false => hand.capacity,
         };
+        let known = |offers: &[Name]| offers.iter().any(|offer| offer.serves(&task.service));
+        // The same, and it has announced itself again since.
+        let crossed = left && (hand.holding.len() >= most || !known(&hand.offers));
         must!(
-            hand.holding.len() < most,
+            crossed || hand.holding.len() < most,
             Capacity,
             "{conn} has {} of {most} already",
             hand.holding.len()
@@ -188,7 +353,12 @@ impl Books {
         let mut offers = hand.offers.iter();
         let offered = offers.any(|offer| offer.serves(&task.service))
             || fresh && hand.former_offers.iter().any(|o| o.serves(&task.service));
-        must!(offered, Capacity, "{conn} does not offer {}", task.service);
+        must!(
+            crossed || offered,
+            Capacity,
+            "{conn} does not offer {}",
+            task.service
+        );
         must!(
             !hand.holding.contains_key(&token),
             OneStart,
@@ -210,7 +380,7 @@ impl Books {
         }
         hand.holding.insert(token, serial);
         task.attempts += 1;
-        task.again = task.way.idempotent || hand.majordomo;
+        task.again = task.way.idempotent || hand.majordomo || crossed;
         (task.given_at, task.waits) = (Some(now), None);
         self.look_for_room(now, conn);
         Ok(())
@@ -325,6 +495,11 @@ impl Books {
                 OneFinal,
                 "{serial} has no answer"
             );
+            must!(
+                task.beyond.is_none_or(|at| at + GRACE > now),
+                Credit,
+                "{serial} is sent parts beyond its credit"
+            );
             if let Some(at) = task.cancelled {
                 must!(
                     now <= at + PATIENCE,
@@ -335,14 +510,14 @@ impl Books {
             let Some(since) = task.waits.filter(|_| !task.own) else {
                 continue;
             };
-            if since + PATIENCE > now {
+            if since.max(task.rests) + PATIENCE > now {
                 continue;
             }
             let named = |offer: &Name| offer.serves(&task.service) && !offer.is_wildcard();
             for (conn, hand) in &self.hands {
                 let idle = hand.room.is_some_and(|since| since + PATIENCE <= now);
                 // What came before may wait for a wildcard, and does so until it is served.
-                let idle = idle && hand.offered <= since;
+                let idle = idle && hand.offered <= since && !self.ejects;
                 must!(
                     !(idle && hand.offers.iter().any(named)),
                     IdleHands,
@@ -352,6 +527,15 @@ impl Books {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is left to be done, of one-way tasks either.
+    pub(super) fn all_done(&self, now: Time) -> bool {
+        let mut tasks = self.tasks.values();
+        tasks.all(|task| {
+            let oneway = task.way.wants.is_oneway();
+            (task.over || task.own) && !(oneway && task.deadline + GRACE > now)
+        })
     }
 
     /// Nothing is asked that has no answer.

@@ -37,10 +37,22 @@ pub(crate) enum Fault {
     /// Other shards take new tasks while the first one drains.
     SwallowsDrains,
     SwallowsUndrains,
+    /// What clients say of the parts that they take is not heard.
+    SwallowsCredits,
+    /// They take four times as many as they say.
+    InflatesCredits,
+    /// Workers do not hear that they may send more.
+    SwallowsAllowances,
+    SwallowsParts,
+    /// A worker's refusal is taken for its answer.
+    HidesRefusals,
+    SwallowsReceipts,
+    /// Who wants to hear nothing of a task is answered.
+    AnswersTheQuiet,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::LendsTwice,
         Self::LosesSlots,
         Self::NeverCallsBack,
@@ -61,6 +73,13 @@ impl Fault {
         Self::MisleadsReplies,
         Self::SwallowsDrains,
         Self::SwallowsUndrains,
+        Self::SwallowsCredits,
+        Self::InflatesCredits,
+        Self::SwallowsAllowances,
+        Self::SwallowsParts,
+        Self::HidesRefusals,
+        Self::SwallowsReceipts,
+        Self::AnswersTheQuiet,
     ];
 
     /// The promises of which one must be named when it is found.
@@ -71,12 +90,19 @@ impl Fault {
             // Somebody misses it, or its worker has stated less.
             Self::NeverCallsBack => &[Promise::IdleHands, Promise::Capacity],
             Self::SwallowsLost => &[Promise::Books, Promise::Drain],
-            Self::IntroducesLate => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
+            Self::IntroducesLate => &[
+                Promise::OneFinal,
+                Promise::IdleHands,
+                Promise::Books,
+                Promise::Drain,
+            ],
             Self::ReleasesForAll => &[Promise::Limits],
             Self::SwallowsMarks => &[Promise::Released],
             Self::DoneTooEarly | Self::NeverDone => &[Promise::Drain],
             Self::SwallowsCancels => &[Promise::CancelTold],
-            Self::AnswersTwice | Self::SwallowsAnswers => &[Promise::OneFinal],
+            Self::AnswersTwice => &[Promise::OneFinal],
+            // Or its shard ends without it.
+            Self::SwallowsAnswers => &[Promise::OneFinal, Promise::Drain],
             Self::SwallowsReports => &[Promise::OneFinal, Promise::Drain],
             // It is missed, or its place.
             Self::SwallowsAssignments => &[Promise::OneFinal, Promise::IdleHands, Promise::Books],
@@ -87,6 +113,13 @@ impl Fault {
             ],
             Self::MisleadsReplies => &[Promise::IdleHands, Promise::OneFinal, Promise::Books],
             Self::SwallowsDrains => &[Promise::Drain],
+            Self::SwallowsCredits | Self::InflatesCredits | Self::SwallowsAllowances => {
+                &[Promise::Credit]
+            }
+            Self::SwallowsParts => &[Promise::Faithful],
+            Self::HidesRefusals => &[Promise::Refusals],
+            Self::SwallowsReceipts => &[Promise::OneFinal],
+            Self::AnswersTheQuiet => &[Promise::OneWay],
             Self::SwallowsUndrains => &[Promise::Drain, Promise::HonestRefusal],
         }
     }

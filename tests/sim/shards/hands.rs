@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use scale0::protocol::{
-    Announcement, Ask, Dialect, Id, Name, Offer, Ping, Reading, Reply, Return, Wants, Word,
+    Announcement, Ask, Credit, Dialect, Id, Name, Offer, Ping, Portion, Reading, Reply, Return,
+    Wants, Word,
 };
 use scale0::wire::Message;
 
@@ -42,6 +43,11 @@ pub(super) fn numbered(body: &Message) -> Option<u64> {
     Some(u64::from_be_bytes(body.first()?.try_into().ok()?))
 }
 
+/// The second number of a reply: which part it is, or how many there were.
+pub(super) fn counted(body: &Message) -> Option<u64> {
+    Some(u64::from_be_bytes(body.parts().nth(1)?.try_into().ok()?))
+}
+
 pub(super) fn ask(majordomo: bool, serial: u64, service: &str, way: Way) -> Reading {
     let body = match service {
         "s0.info" | "s0.drain" | "s0.undrain" => Message::default(),
@@ -55,6 +61,7 @@ pub(super) fn set(serial: u64, service: &str) -> Reading {
         idempotent: false,
         ttl_ms: 0,
         bytes: 0,
+        wants: Wants::Answer,
     };
     let body = Message::new([service.as_bytes(), b"ttl=3s"]);
     question(false, serial, "s0.set", way, body)
@@ -66,7 +73,7 @@ fn question(majordomo: bool, serial: u64, service: &str, way: Way, body: Message
         service: Name::from(service),
         ttl: Duration::from_millis(if majordomo { 0 } else { way.ttl_ms }),
         idempotent: way.idempotent,
-        wants: Wants::Answer,
+        wants: way.wants,
         priority: 4,
         properties: Bytes::new(),
         body,
@@ -84,12 +91,12 @@ pub(super) fn announce(cast: &Cast, offers: &[&str], capacity: u16) -> Reading {
         capacity,
         promise: (!cast.majordomo).then(|| Duration::from_millis(cast.promise)),
         deep: false,
-        credit: false,
+        credit: cast.credit && !cast.majordomo,
         offers: offers.iter().map(offer).collect(),
     }))
 }
 
-pub(super) fn reply(majordomo: bool, token: Id, serial: u64) -> Reading {
+pub(super) fn reply(majordomo: bool, token: Id, numbers: [u64; 2]) -> Reading {
     Reading::Word(Word::Reply(Reply {
         dialect: dialect(majordomo),
         token,
@@ -98,8 +105,46 @@ pub(super) fn reply(majordomo: bool, token: Id, serial: u64) -> Reading {
         refuses: false,
         ms: 0,
         properties: Bytes::new(),
-        body: Message::new([serial.to_be_bytes()]),
+        body: Message::new(numbers.map(u64::to_be_bytes)),
     }))
+}
+
+pub(super) fn part(token: Id, numbers: [u64; 2]) -> Reading {
+    let mut word = reply(false, token, numbers);
+    if let Reading::Word(Word::Reply(reply)) = &mut word {
+        reply.partial = true;
+    }
+    word
+}
+
+pub(super) fn refusal(token: Id) -> Reading {
+    let mut word = reply(false, token, [0; 2]);
+    if let Reading::Word(Word::Reply(reply)) = &mut word {
+        (reply.code, reply.refuses) = (503, true);
+    }
+    word
+}
+
+pub(super) fn failure(token: Id, numbers: [u64; 2]) -> Reading {
+    let mut word = reply(false, token, numbers);
+    if let Reading::Word(Word::Reply(reply)) = &mut word {
+        reply.code = 500;
+    }
+    word
+}
+
+pub(super) fn credit(serial: u64, more: Portion) -> Reading {
+    let back = back(false, serial);
+    Reading::Word(Word::Credit(Credit { back, more }))
+}
+
+/// A client tells what it understands.
+pub(super) fn hello(credit: bool) -> Reading {
+    let mut word = ping(0, None);
+    if let Reading::Word(Word::Ping(ping)) = &mut word {
+        (ping.capable, ping.credit) = (true, credit);
+    }
+    word
 }
 
 pub(super) fn ping(promise: u64, capacity: Option<u16>) -> Reading {

@@ -14,6 +14,7 @@ mod faults;
 mod hands;
 mod plan;
 mod post;
+mod work;
 mod world;
 
 pub(crate) use faults::Fault;

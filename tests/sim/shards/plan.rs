@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use scale0::broker::{Config, Overflow};
 use scale0::limits::Limits;
+use scale0::protocol::Wants;
 use scale0::time::Time;
 
 use crate::dice::{Dice, about};
@@ -29,8 +30,10 @@ pub(crate) struct Cast {
     pub(crate) offers: Vec<&'static str>,
     pub(crate) capacity: u16,
     pub(crate) promise: u64,
-    /// Of a hundred tasks so many are not answered.
+    /// Of a hundred tasks so many are not answered in time; a client gives credit late.
     pub(crate) lazy: u64,
+    /// It gives credit for parts of replies, or sends them by credit.
+    pub(crate) credit: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +61,7 @@ pub(crate) struct Way {
     pub(crate) idempotent: bool,
     pub(crate) ttl_ms: u64,
     pub(crate) bytes: usize,
+    pub(crate) wants: Wants,
 }
 
 pub(crate) const SERVICES: [&str; 8] = [
@@ -85,7 +89,7 @@ impl Plan {
             wait_for_worker: Duration::from_millis(700),
             suspect_after: Duration::from_secs(1),
             overflow: *dice.pick(&[Overflow::Refuse, Overflow::Block]),
-            eject_after: u32::MAX,
+            eject_after: *dice.pick(&[u32::MAX, u32::MAX, u32::MAX, 2]),
             drain_time: Duration::from_secs(2),
             ..Config::default()
         };
@@ -109,7 +113,8 @@ impl Plan {
                 offers: Vec::new(),
                 capacity: 0,
                 promise: 0,
-                lazy: 0,
+                lazy: *dice.pick(&[0, 0, 10]),
+                credit: dice.percent(60),
             });
         }
         let clients = peers.len();
@@ -125,6 +130,7 @@ impl Plan {
                 },
                 promise: *dice.pick(&[0, 0, 300, 1000]),
                 lazy: *dice.pick(&[0, 0, 0, 10]),
+                credit: dice.percent(60),
             });
         }
         let end = Time::from_millis(dice.between(2_000, 8_000));
@@ -186,6 +192,11 @@ fn script(
                 idempotent: dice.percent(40),
                 ttl_ms: *dice.pick(&[0, 0, 0, 200, 1_000]),
                 bytes: *dice.pick(&[0, 10, 10, 900]),
+                wants: match dice.below(100) {
+                    0..6 if !peers[peer].majordomo => Wants::Receipt,
+                    6..12 if !peers[peer].majordomo => Wants::Nothing,
+                    _ => Wants::Answer,
+                },
             };
             let at = at + Duration::from_micros(n * 3);
             script.push((at, What::Ask(peer, service, way)));

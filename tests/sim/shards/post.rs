@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use scale0::broker::{Action, PeerId};
-use scale0::protocol::{Reading, Word};
+use scale0::protocol::{Answer, Notice, Reading, Status, Wants, Word};
 use scale0::spread::{Letter, Shard};
 use scale0::time::Time;
 
@@ -86,6 +86,9 @@ impl Mail {
     ) {
         let Some(fault) = self.fault else {
             return sent.push(letter);
+        };
+        let Some(letter) = falsify_streams(fault, letter) else {
+            return;
         };
         let letter = match (fault, letter) {
             (Fault::LendsTwice, Letter::Lend { peer, slots }) => Letter::Lend {
@@ -174,4 +177,48 @@ impl Mail {
             sent.push(late);
         }
     }
+}
+
+/// The faults about parts, refusals and one-way tasks; `None` if the letter is lost.
+fn falsify_streams(fault: Fault, mut letter: Letter) -> Option<Letter> {
+    match &mut letter {
+        Letter::Heard {
+            reading: Reading::Word(word),
+            ..
+        } => match (fault, word) {
+            (Fault::SwallowsCredits, Word::Credit(_)) => return None,
+            (Fault::InflatesCredits, Word::Credit(credit)) => credit.more.messages *= 4,
+            (Fault::HidesRefusals, Word::Reply(reply)) => reply.refuses = false,
+            (Fault::AnswersTheQuiet, Word::Ask(ask)) if ask.wants == Wants::Nothing => {
+                ask.wants = Wants::Answer;
+            }
+            _ => {}
+        },
+        Letter::Act(action) => match (fault, &**action) {
+            (
+                Fault::SwallowsAllowances,
+                Action::Tell {
+                    notice: Notice::Credit(_),
+                    ..
+                },
+            ) => return None,
+            (
+                Fault::SwallowsParts | Fault::SwallowsReceipts,
+                Action::Answer {
+                    answer: Answer::Reply { partial, code, .. },
+                    ..
+                },
+            ) => {
+                let receipt = *code == Status::ACCEPTED.code();
+                if *partial && fault == Fault::SwallowsParts
+                    || receipt && fault == Fault::SwallowsReceipts
+                {
+                    return None;
+                }
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    Some(letter)
 }

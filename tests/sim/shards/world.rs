@@ -6,27 +6,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use scale0::broker::{Action, Event, PeerId};
-use scale0::protocol::{Answer, Dialect, Id, Notice, Reading, Return, Word};
+use scale0::protocol::{Answer, Dialect, Id, Notice, Reading, Return, Wants, Word};
 use scale0::spread::{Arrival, Letter, Shard, Spread};
 use scale0::time::Time;
 use scale0::wire::Message;
 
 use super::Fault;
-use super::books::{Books, SETTLED};
+use super::books::{Books, SETTLED, Told};
 use super::hands;
 use super::plan::{Plan, SERVICES, Way, What};
 use super::post::Mail;
+use super::work::Job;
 use crate::dice::{Dice, about};
 use crate::ledger::{Broken, Checked, Promise, broken};
 
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Act {
+pub(super) enum Act {
     Happen(usize),
     Dial(usize),
     Letters(Shard, Shard),
     Moved(usize),
     Read(usize),
     Work(usize, Id),
+    Credit(usize, u64),
     Beat(usize),
     Announce(usize),
     Clear(usize),
@@ -36,22 +38,26 @@ enum Act {
 
 /// A connection.
 #[derive(Debug)]
-struct Conn {
-    peer: usize,
-    shard: Shard,
-    id: Option<PeerId>,
-    held: bool,
+pub(super) struct Conn {
+    pub(super) peer: usize,
+    pub(super) shard: Shard,
+    pub(super) id: Option<PeerId>,
+    pub(super) held: bool,
     /// Shards that hold it back, by their letters.
-    holders: Vec<Shard>,
-    closing: bool,
+    pub(super) holders: Vec<Shard>,
+    pub(super) closing: bool,
     /// The peer has closed it.
-    gone: bool,
-    up: VecDeque<(Reading, Meant)>,
-    moving: Option<(Shard, Arrival)>,
+    pub(super) gone: bool,
+    pub(super) up: VecDeque<(Reading, Meant)>,
+    pub(super) moving: Option<(Shard, Arrival)>,
+    /// When a word of it was read last.
+    pub(super) read: Time,
+    /// When it was held back or let go last.
+    pub(super) turned: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
-enum Meant {
+pub(super) enum Meant {
     Asked(u64, String, Way),
     Cancelled(u64),
     Announced(Vec<&'static str>, u16),
@@ -59,35 +65,41 @@ enum Meant {
     Ping,
     Bye,
     Replied(Id),
+    Refused(Id),
+    Credit(u64, u16),
     Drain(u64),
     Undrain(u64),
     Other,
 }
 
-struct World<'a> {
-    plan: &'a Plan,
-    now: Time,
-    spreads: Vec<Spread>,
-    places: Vec<(Vec<u32>, u32)>,
-    mail: Mail,
-    acts: BinaryHeap<Reverse<(Time, u64, Act)>>,
-    number: u64,
-    conns: Vec<Conn>,
-    by_id: HashMap<(Shard, PeerId), usize>,
-    peers: Vec<Option<usize>>,
-    stated: Vec<(Vec<&'static str>, u16)>,
-    books: Books,
-    serial: u64,
-    generation: u32,
+pub(super) struct World<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) now: Time,
+    pub(super) spreads: Vec<Spread>,
+    pub(super) places: Vec<(Vec<u32>, u32)>,
+    pub(super) mail: Mail,
+    pub(super) acts: BinaryHeap<Reverse<(Time, u64, Act)>>,
+    pub(super) number: u64,
+    pub(super) conns: Vec<Conn>,
+    pub(super) by_id: HashMap<(Shard, PeerId), usize>,
+    pub(super) peers: Vec<Option<usize>>,
+    pub(super) stated: Vec<(Vec<&'static str>, u16)>,
+    pub(super) books: Books,
+    pub(super) serial: u64,
+    pub(super) generation: u32,
     /// Questions that begin a drain (true) or call it off, with their time.
-    undrains: BTreeMap<u64, (bool, Time)>,
-    called_off: Time,
-    signalled: Option<Time>,
-    drained: Vec<bool>,
-    resting: bool,
-    fault: Option<Fault>,
-    story: bool,
-    wakes: u64,
+    pub(super) undrains: BTreeMap<u64, (bool, Time)>,
+    pub(super) called_off: Time,
+    pub(super) signalled: Option<Time>,
+    pub(super) drained: Vec<bool>,
+    /// Shards with a worker that they do not look at, though something has changed about it.
+    pub(super) overlooked: BTreeMap<Shard, Time>,
+    /// Tasks with workers.
+    pub(super) jobs: BTreeMap<(usize, Id), Job>,
+    pub(super) resting: bool,
+    pub(super) fault: Option<Fault>,
+    pub(super) story: bool,
+    pub(super) wakes: u64,
 }
 
 /// Plays a plan to its end.
@@ -122,13 +134,15 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|cast| (cast.offers.clone(), cast.capacity))
                 .collect(),
-            books: Books::default(),
+            books: Books::of(plan),
             serial: 0,
             generation: 0,
             undrains: BTreeMap::new(),
             called_off: Time::ZERO,
             signalled: None,
             drained: vec![false; plan.shards],
+            overlooked: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             resting: false,
             fault,
             story,
@@ -165,14 +179,18 @@ impl<'a> World<'a> {
 
     /// Whoever is held back says the rest of it, and everybody has an answer.
     fn come_to_rest(&mut self) -> Checked {
-        for _ in 0..30 {
+        for _ in 0..100 {
             self.run_until(self.now + Duration::from_secs(4))?;
             let said = |conn: &Conn| conn.gone || conn.id.is_none() || conn.up.is_empty();
-            if self.books.open(|_| true).is_empty() && self.conns.iter().all(said) {
+            if self.books.open(|_| true).is_empty()
+                && self.books.all_done(self.now)
+                && self.conns.iter().all(said)
+            {
                 break;
             }
         }
-        Ok(())
+        // What was said last is still under way.
+        self.run_until(self.now + SETTLED)
     }
 
     /// A drain that was not called off in time has ended, or will.
@@ -216,6 +234,7 @@ impl<'a> World<'a> {
                 idempotent: true,
                 ttl_ms: 2_000,
                 bytes: 0,
+                wants: Wants::Answer,
             };
             self.ask(prober, service, way)?;
         }
@@ -279,6 +298,7 @@ impl<'a> World<'a> {
             Act::Moved(conn) => self.moved(conn),
             Act::Read(conn) => self.read(conn),
             Act::Work(conn, token) => self.work(conn, token),
+            Act::Credit(conn, serial) => self.give_credit(conn, serial),
             Act::Beat(conn) => self.beat(conn),
             Act::Announce(conn) => {
                 let peer = self.conns[conn].peer;
@@ -300,6 +320,7 @@ impl<'a> World<'a> {
                 if self.over() {
                     return Ok(());
                 }
+                self.look_at_jobs()?;
                 self.books.look(self.now)
             }
         }
@@ -440,6 +461,8 @@ impl<'a> World<'a> {
             gone: false,
             up: VecDeque::new(),
             moving: None,
+            read: self.now,
+            turned: None,
         });
         let id = self.seat(conn, shard);
         let opened = Event::Opened {
@@ -449,6 +472,10 @@ impl<'a> World<'a> {
         };
         self.event(shard, opened)?;
         self.after(500_000, Act::Beat(conn));
+        let client = self.plan.peers.get(peer).filter(|c| c.offers.is_empty());
+        if let Some(cast) = client.filter(|cast| !cast.majordomo && cast.credit) {
+            self.say(peer, hands::hello(cast.credit), Meant::Ping)?;
+        }
         self.announce(peer)
     }
 
@@ -513,7 +540,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn say(&mut self, peer: usize, reading: Reading, meant: Meant) -> Checked {
+    pub(super) fn say(&mut self, peer: usize, reading: Reading, meant: Meant) -> Checked {
         let Some(conn) = self.peers[peer] else {
             return Ok(());
         };
@@ -546,6 +573,7 @@ impl<'a> World<'a> {
                 self.after(dice.between(1, self.plan.delay), Act::Moved(conn));
                 return self.after_turn(shard, out);
             }
+            self.conns[conn].read = self.now;
             self.mean(conn, &meant);
             self.tell(|| format!("{conn} says {reading:?}"));
             self.event(shard, Event::Heard { peer: id, reading })?;
@@ -567,7 +595,13 @@ impl<'a> World<'a> {
         let now = self.now;
         let books = &mut self.books;
         match meant {
-            Meant::Asked(serial, service, way) => books.asked(now, *serial, conn, service, *way),
+            Meant::Asked(serial, service, way) => {
+                let cast = self.plan.peers.get(self.conns[conn].peer);
+                let counts = cast.is_some_and(|cast| cast.credit && !cast.majordomo);
+                books.asked(now, *serial, (conn, counts), service, *way);
+            }
+            Meant::Credit(serial, more) => books.credited(now, *serial, *more),
+            Meant::Refused(token) => books.refused(now, conn, *token),
             Meant::Cancelled(serial) => books.cancelled(now, *serial),
             Meant::Announced(offers, capacity) => {
                 let cast = &self.plan.peers[self.conns[conn].peer];
@@ -592,12 +626,12 @@ impl<'a> World<'a> {
                 books.free(now, conn, *token);
             }
             Meant::Drain(serial) => {
-                books.asked(now, *serial, conn, "s0.drain", NO_WAY);
+                books.asked(now, *serial, (conn, false), "s0.drain", NO_WAY);
                 books.asked_to_drain = Some(now);
                 self.undrains.insert(*serial, (true, now));
             }
             Meant::Undrain(serial) => {
-                books.asked(now, *serial, conn, "s0.undrain", NO_WAY);
+                books.asked(now, *serial, (conn, false), "s0.undrain", NO_WAY);
                 // It may have its effect long before its answer is here.
                 books.drained = None;
                 self.called_off = now;
@@ -663,6 +697,7 @@ impl<'a> World<'a> {
             self.spreads[shard].answer(answered, report(), &mut out);
         }
         self.spreads[shard].settle(self.now, &mut out);
+        self.look_for_overlooked(shard)?;
         for action in out {
             self.perform(shard, action)?;
         }
@@ -674,20 +709,31 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// That a worker may be asked again is known at the next millisecond.
+    fn look_for_overlooked(&mut self, shard: Shard) -> Checked {
+        let Some(peer) = self.spreads[shard].overlooked() else {
+            self.overlooked.remove(&shard);
+            return Ok(());
+        };
+        let since = *self.overlooked.entry(shard).or_insert(self.now);
+        if since + Duration::from_millis(1) <= self.now {
+            return broken(
+                Promise::Books,
+                format!("shard {shard} does not look at {peer:?}, of which there is news"),
+            );
+        }
+        Ok(())
+    }
+
     fn perform(&mut self, shard: Shard, action: Action) -> Checked {
         self.tell(|| format!("   {shard}: {action:?}"));
-        let peer = match &action {
-            Action::Assign { peer, .. }
-            | Action::Answer { peer, .. }
-            | Action::Cancel { peer, .. }
-            | Action::Tell { peer, .. }
-            | Action::Query { peer, .. }
-            | Action::Watch { peer, .. }
-            | Action::Gauge { peer }
-            | Action::Hold { peer, .. }
-            | Action::Close { peer } => *peer,
+        match action {
             Action::Drained { .. } => return self.ended(shard),
             Action::Note(_) => return Ok(()),
+            _ => {}
+        }
+        let Some(peer) = action.peer() else {
+            return Ok(());
         };
         let Some(&conn) = self.by_id.get(&(shard, peer)) else {
             return broken(
@@ -700,13 +746,14 @@ impl<'a> World<'a> {
             Action::Assign { task, .. } => {
                 let serial = hands::numbered(&task.body).unwrap_or(0);
                 if !self.conns[conn].gone {
-                    self.books.given(now, conn, serial, task.token)?;
+                    self.books
+                        .given(now, conn, serial, (task.token, task.oneway))?;
                 }
-                let mut dice = Dice::of(self.plan.seed, &[about::WORK, serial, conn as u64]);
-                let lazy = &self.plan.peers[self.conns[conn].peer].lazy;
-                let slow = !self.resting && dice.percent(*lazy);
-                let us = if slow { 2_500_000 } else { dice.below(60_000) };
-                self.after(us, Act::Work(conn, task.token));
+                self.begin(conn, serial, task.token);
+                Ok(())
+            }
+            Action::Cancel { token, .. } => {
+                self.called_off(conn, token);
                 Ok(())
             }
             Action::Answer { back, answer, .. } => self.answer(conn, &back, &answer),
@@ -719,6 +766,7 @@ impl<'a> World<'a> {
                     return broken(Promise::Released, format!("{conn} is held {on} twice"));
                 }
                 self.conns[conn].held = on;
+                self.conns[conn].turned = Some(now);
                 if !on {
                     self.at(now, Act::Read(conn));
                 }
@@ -739,17 +787,24 @@ impl<'a> World<'a> {
 
     fn answer(&mut self, conn: usize, back: &Return, answer: &Answer) -> Checked {
         let serial = hands::serial(back);
-        let (error, body) = match answer {
-            Answer::Reply { body, .. } => (None, hands::numbered(body)),
-            Answer::Error { status, .. } => (Some(*status), None),
+        let (numbered, counted) = (hands::numbered, hands::counted);
+        let told = match answer {
+            Answer::Reply {
+                partial: true,
+                body,
+                ..
+            } => Told::Part(numbered(body), counted(body)),
+            Answer::Reply { code, body, .. } => Told::Final(*code, numbered(body), counted(body)),
+            Answer::Error { status, .. } => Told::Error(*status),
         };
+        let error = matches!(told, Told::Error(_));
         let now = self.now;
         match self.undrains.remove(&serial) {
-            Some((true, asked)) if error.is_none() && self.called_off < asked => {
+            Some((true, asked)) if !error && self.called_off < asked => {
                 self.books.drained = Some(now);
             }
             // Somebody may have asked for another drain since.
-            Some((false, asked)) if error.is_none() => {
+            Some((false, asked)) if !error => {
                 let again = self.books.asked_to_drain.is_some_and(|at| at >= asked);
                 self.books.called_off = (!again).then_some(now);
             }
@@ -758,7 +813,14 @@ impl<'a> World<'a> {
         if self.conns[conn].gone {
             return Ok(());
         }
-        self.books.answered(now, conn, serial, error, body)
+        // Who is held back cannot be heard to give credit.
+        let there = &self.conns[conn];
+        let counts = !there.held && there.turned.is_none_or(|at| at + SETTLED <= now);
+        self.books.answered(now, (conn, counts), serial, told)?;
+        if let Told::Part(..) = told {
+            self.took_part(conn, serial);
+        }
+        Ok(())
     }
 
     fn told(&mut self, conn: usize, dialect: Dialect, notice: &Notice) -> Checked {
@@ -767,6 +829,7 @@ impl<'a> World<'a> {
         }
         let peer = self.conns[conn].peer;
         match notice {
+            Notice::Credit(allowance) => self.allowed(conn, allowance),
             Notice::Config(_) => self.books.confirmed(conn),
             Notice::Pong { .. } => self.books.ponged(conn),
             Notice::Beat { .. } if dialect == Dialect::Scale0 => {
@@ -789,20 +852,6 @@ impl<'a> World<'a> {
             self.after(20, Act::Read(conn));
         }
         Ok(())
-    }
-
-    fn work(&mut self, conn: usize, token: Id) -> Checked {
-        let peer = self.conns[conn].peer;
-        if self.peers[peer] != Some(conn) {
-            return Ok(());
-        }
-        let holding = self.books.hands.get(&conn);
-        let Some(serial) = holding.and_then(|hand| hand.holding.get(&token)).copied() else {
-            return Ok(());
-        };
-        let majordomo = self.plan.peers[peer].majordomo;
-        let word = hands::reply(majordomo, token, serial);
-        self.say(peer, word, Meant::Replied(token))
     }
 
     fn beat(&mut self, conn: usize) -> Checked {
@@ -850,7 +899,7 @@ impl<'a> World<'a> {
         self.acts.push(Reverse((at, self.number, act)));
     }
 
-    fn after(&mut self, us: u64, act: Act) {
+    pub(super) fn after(&mut self, us: u64, act: Act) {
         self.at(self.now + Duration::from_micros(us), act);
     }
 
@@ -879,5 +928,6 @@ const NO_WAY: Way = Way {
     idempotent: false,
     ttl_ms: 0,
     bytes: 0,
+    wants: Wants::Answer,
 };
 const _: Duration = SETTLED;

@@ -2153,15 +2153,7 @@ fn says(answer: &Answer, reply: &Reply, whole: &Message) -> bool {
 /// To whom an action sends something, or whose connection it touches.
 pub(crate) fn addressee(action: &Action) -> Option<PeerId> {
     match action {
-        Action::Assign { peer, .. }
-        | Action::Answer { peer, .. }
-        | Action::Cancel { peer, .. }
-        | Action::Tell { peer, .. }
-        | Action::Query { peer, .. }
-        | Action::Gauge { peer }
-        | Action::Watch { peer, .. }
-        | Action::Hold { peer, .. }
-        | Action::Close { peer } => Some(*peer),
-        Action::Drained { .. } | Action::Note(_) => None,
+        Action::Note(_) => None,
+        _ => action.peer(),
     }
 }

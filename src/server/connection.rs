@@ -210,7 +210,9 @@ fn poll(
             break Poll::Ready(Next::Asks(question));
         }
         if let Some(mut room) = connection.session.large() {
-            // Straight to where it stays.
+            // Straight to where it stays; no more than a little at a time, so that whoever it is for
+            // is written to meanwhile.
+            room.set_limit(room.limit().min(LARGE));
             match reader.poll_read_buf(cx, &mut room) {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(error)) => shard.finish(id, End::Io(error)),
@@ -332,5 +334,7 @@ async fn part(connection: Box<Connection>, mut reader: ReadHalf, shard: &Rc<RefC
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HELD_LOOK: Duration = Duration::from_millis(500);
 const SINK: usize = 4 << 10;
+/// Of a large message in one turn.
+const LARGE: usize = 128 << 10;
 /// Behind a large message: the headers of the next one, and little of it that is copied.
 const HEADERS: usize = 4 << 10;

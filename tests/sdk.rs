@@ -196,7 +196,7 @@ async fn what_a_broker_would_not_take_costs_one_call_and_no_connection() {
 #[tokio::test]
 async fn a_worker_with_many_large_replies_waits_until_they_are_written() {
     // All together less than may wait for the client: how fast it reads decides nothing.
-    let size = 1 << 20;
+    const SIZE: usize = 1 << 20;
     let (_broker, endpoint) = broker();
     let limits = scale0::limits::Limits {
         outbox: 64 << 10,
@@ -206,14 +206,14 @@ async fn a_worker_with_many_large_replies_waits_until_they_are_written() {
         worker(&endpoint)
             .limits(limits)
             .capacity(16)
-            .service("large", async move |_| Ok(vec![7; size])),
+            .service("large", async |_| Ok(vec![7; SIZE])),
     );
     let client = Client::connect(&endpoint).unwrap();
     let calls: Vec<_> = (0..16)
         .map(|_| tokio::spawn(client.request("large").call()))
         .collect();
     for call in calls {
-        assert_eq!(soon(call).await.unwrap().unwrap().body().payload(), size);
+        assert_eq!(soon(call).await.unwrap().unwrap().body().payload(), SIZE);
     }
 }
 

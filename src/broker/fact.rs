@@ -122,14 +122,15 @@ impl Fact {
     /// Whom it is about, if it is about a connection.
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {
-        peer_of!(self).copied()
+        self.peer_ref().copied()
     }
 
-    /// The same fact, about another.
-    pub(crate) fn set_peer(&mut self, other: PeerId) {
-        if let Some(peer) = peer_of!(self) {
-            *peer = other;
-        }
+    pub(super) fn peer_ref(&self) -> Option<&PeerId> {
+        peer_of!(self)
+    }
+
+    pub(super) fn peer_mut(&mut self) -> Option<&mut PeerId> {
+        peer_of!(self)
     }
 }
 

@@ -211,39 +211,37 @@ pub enum Action {
     Note(Fact),
 }
 
+/// The peer that an action is about, borrowed as the action is: one list for reading and for
+/// writing. `$of_fact` is what a fact is asked for it.
+macro_rules! peer_of {
+    ($action:expr, $of_fact:ident) => {
+        match $action {
+            Action::Assign { peer, .. }
+            | Action::Answer { peer, .. }
+            | Action::Cancel { peer, .. }
+            | Action::Tell { peer, .. }
+            | Action::Query { peer, .. }
+            | Action::Watch { peer, .. }
+            | Action::Gauge { peer }
+            | Action::Hold { peer, .. }
+            | Action::Close { peer } => Some(peer),
+            Action::Note(fact) => fact.$of_fact(),
+            Action::Drained { .. } => None,
+        }
+    };
+}
+
 impl Action {
     /// Whom it is about; nobody in particular for what concerns the broker as a whole.
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {
-        match self {
-            Self::Assign { peer, .. }
-            | Self::Answer { peer, .. }
-            | Self::Cancel { peer, .. }
-            | Self::Tell { peer, .. }
-            | Self::Query { peer, .. }
-            | Self::Watch { peer, .. }
-            | Self::Gauge { peer }
-            | Self::Hold { peer, .. }
-            | Self::Close { peer } => Some(*peer),
-            Self::Note(fact) => fact.peer(),
-            Self::Drained { .. } => None,
-        }
+        peer_of!(self, peer_ref).copied()
     }
 
     /// The same action, about another.
     pub(crate) fn set_peer(&mut self, other: PeerId) {
-        match self {
-            Self::Assign { peer, .. }
-            | Self::Answer { peer, .. }
-            | Self::Cancel { peer, .. }
-            | Self::Tell { peer, .. }
-            | Self::Query { peer, .. }
-            | Self::Watch { peer, .. }
-            | Self::Gauge { peer }
-            | Self::Hold { peer, .. }
-            | Self::Close { peer } => *peer = other,
-            Self::Note(fact) => fact.set_peer(other),
-            Self::Drained { .. } => {}
+        if let Some(peer) = peer_of!(self, peer_mut) {
+            *peer = other;
         }
     }
 }
